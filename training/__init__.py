@@ -1,0 +1,1 @@
+"""Trains vision transformers for small datasets: `python -m training --help`."""

@@ -1,0 +1,32 @@
+"""AdamW with warm-up and cosine decay."""
+
+import keras
+
+from training.recipes import OptimizerRecipe
+
+# Shrinking these does not regularise: norms and τ set scales, biases and positions set offsets.
+_NOT_DECAYED = ("bias", "gamma", "beta", "tau", "embedding")
+
+
+def build_optimizer(
+    recipe: OptimizerRecipe, *, epochs: int, steps_per_epoch: int
+) -> keras.optimizers.Optimizer:
+    """Returns AdamW whose learning rate rises linearly, then falls along a cosine to zero.
+
+    Args:
+        recipe: Peak learning rate, weight decay, clipping and warm-up.
+        epochs: Length of the whole run, warm-up included.
+        steps_per_epoch: Optimizer steps in an epoch.
+    """
+    warmup_steps = min(round(recipe.warmup_epochs * steps_per_epoch), epochs * steps_per_epoch - 1)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup_steps else recipe.learning_rate,
+        decay_steps=max(1, epochs * steps_per_epoch - warmup_steps),
+        warmup_target=recipe.learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )
+    optimizer = keras.optimizers.AdamW(
+        schedule, weight_decay=recipe.weight_decay, global_clipnorm=recipe.clip_norm or None
+    )
+    optimizer.exclude_from_weight_decay(var_names=list(_NOT_DECAYED))
+    return optimizer

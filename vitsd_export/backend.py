@@ -1,0 +1,61 @@
+"""Bringing up Keras on TensorFlow, quietly."""
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+
+from vitsd_export.errors import EnvironmentProblem
+from vitsd_export.runtimes.native_stderr import quiet_native_stderr
+
+
+def use_tensorflow() -> None:
+    """Imports Keras on the TensorFlow backend, which every exporter needs.
+
+    Raises:
+        EnvironmentProblem: If TensorFlow or Keras cannot be imported, or Keras already runs on another backend.
+    """
+    if "keras" in sys.modules:
+        backend = sys.modules["keras"].backend.backend()
+        if backend != "tensorflow":
+            raise EnvironmentProblem(
+                f"Keras already runs on {backend}; exporting needs TensorFlow. Set "
+                "KERAS_BACKEND=tensorflow before Keras is imported."
+            )
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        # What TensorFlow logs before its log level is read cannot be switched off otherwise.
+        with quiet_native_stderr(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import keras  # noqa: F401
+            import tensorflow as tf
+
+            tf.get_logger().setLevel("ERROR")
+            tf.zeros(())  # Wakes the device search, which logs too.
+    except ImportError as error:
+        raise EnvironmentProblem(
+            f"TensorFlow cannot be imported: {error}. Reinstall vitsd-export with its dependencies."
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet_converters() -> Iterator[None]:
+    """Keeps the converters' chatter from the terminal; what matters of it comes as an exception."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with (
+            quiet_native_stderr(),
+            open(os.devnull, "w") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(nowhere),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

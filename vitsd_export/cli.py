@@ -1,0 +1,477 @@
+"""The command line. A command parses, calls one function of the package, and prints."""
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from vitsd_export.errors import EnvironmentProblem, UsageError, VitsdExportError
+from vitsd_export.pretrained import DEFAULT_MODEL
+
+app = typer.Typer(
+    name="vitsd-export",
+    help="Exports Keras vision transformers for small datasets to ONNX, LiteRT and SavedModel; every "
+    "file is proven to answer as the Keras model does, on real images.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+class _State:
+    """What the options before and after a command's name set for the whole process."""
+
+    debug = False
+    json = False
+
+
+def _set_debug(value: bool) -> bool:
+    _State.debug = _State.debug or value
+    return value
+
+
+def _set_json(value: bool) -> bool:
+    _State.json = _State.json or value
+    return value
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"vitsd-export {importlib.metadata.version('vitsd-export')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+Model = Annotated[
+    str,
+    typer.Option(
+        help="Bundled model, .keras file, or .weights.h5 file with --preset.", show_default=True
+    ),
+]
+Preset = Annotated[
+    str | None, typer.Option(help="Architecture of a weights file: vit-tiny or vit-small-ds.")
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(help="File with a class name a line. Default: the model's own, else CIFAR's."),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Where it goes. Default: beside you.")
+]
+OutputMeaning = Annotated[
+    Literal["probabilities", "logits"], typer.Option("--answer", help="What the file returns.")
+]
+InputType = Annotated[
+    Literal["uint8", "float32"], typer.Option("--input", help="Type of the pixels 0-255 it takes.")
+]
+Verify = Annotated[
+    bool, typer.Option("--verify/--no-verify", help="Compare with Keras before the file is kept.")
+]
+CalibrationData = Annotated[
+    str,
+    typer.Option(
+        help="Training images that set int8 ranges: sample (bundled), cifar10, cifar100, or a folder."
+    ),
+]
+CalibrationDataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of cifar10 or cifar100. Default: Keras's cache."),
+]
+CalibrationSamples = Annotated[int, typer.Option(min=1, help="How many of them.")]
+CalibrationSeed = Annotated[int, typer.Option(min=0, help="Which of them.")]
+Json = Annotated[
+    bool, typer.Option("--json", callback=_set_json, help="One JSON document on standard output.")
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")
+]
+Artifact = Annotated[Path, typer.Argument(help="ONNX or LiteRT file, or SavedModel folder.")]
+
+
+def _parse_batch(batch: str) -> int | None:
+    if batch == "dynamic":
+        return None
+    if not batch.isdecimal() or int(batch) < 1:
+        raise UsageError(f"--batch must be a number from 1 or 'dynamic', not {batch!r}.")
+    return int(batch)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Any]:
+    """Yields a function that shows what is going on, on standard error."""
+    from rich.console import Console
+
+    # A descriptor of its own: converters are muted by redirecting descriptor 2.
+    with os.fdopen(os.dup(2), "w") as stream:
+        console = Console(file=stream)
+        if not console.is_terminal:
+            yield lambda message: print(message, file=stream, flush=True)
+            return
+        with console.status("starting") as status:
+            yield status.update
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def _print_verification(title: str, verification: Any) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{title}[/]", soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "check", "measured", "limit"):
+        table.add_column(heading, justify="left" if heading in ("", "check") else "right")
+    for check in verification.checks:
+        unit = f" {check.unit}" if check.unit else ""
+        table.add_row(
+            "[green]✓[/]" if check.passed else "[red]✗[/]",
+            check.name,
+            f"{check.value:.4g}{unit}",
+            f"{'≤' if check.relation == '<=' else '≥'} {check.limit:.4g}{unit}",
+        )
+    for reason in verification.skipped:
+        table.add_row("-", reason, "", "")
+    parity = verification.parity
+    if parity.reference_top1 is not None:
+        table.add_row("", "top-1 of Keras", f"{parity.reference_top1:.2%}", "")
+        table.add_row("", "top-1 of the artifact", f"{parity.artifact_top1:.2%}", "")
+    console.print(table)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.2f} MB"
+
+
+def _print_exported(results: list[Any]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for result in results:
+        manifest = result.manifest
+        title = (
+            f"{result.path}: {manifest.format} {manifest.scheme}, {_size(manifest.file['bytes'])}, "
+            f"{result.seconds:.1f} s"
+        )
+        if result.verification is None:
+            console.print(f"[bold]{title}[/] [yellow](not verified)[/]\n", soft_wrap=True)
+        else:
+            images = result.verification.images
+            _print_verification(f"{title}, verified on {images} images", result.verification)
+    last = results[-1].path
+    console.print(f"Next: vitsd-export predict {last} IMAGE", soft_wrap=True)
+
+
+def _run(targets: list[Any], calibration: Any = None, **options: Any) -> None:
+    """Exports targets, prints what came of them, and stops at the first that fails."""
+    from vitsd_export.export import Export, check
+
+    for target in targets:
+        check(target)
+    with _progress() as progress:
+        export = Export(progress=progress, **options)
+        results = [export.run(target, calibration) for target in targets]
+    if _State.json:
+        _print_json({"artifacts": [result.to_dict() for result in results]})
+    else:
+        _print_exported(results)
+
+
+@app.command()
+def onnx(
+    model: Model = DEFAULT_MODEL,
+    preset: Preset = None,
+    output: Output = None,
+    scheme: Annotated[
+        Literal["float32", "float16"], typer.Option(help="Numeric type of the weights.")
+    ] = "float32",
+    opset: Annotated[int, typer.Option(help="ONNX operator set, 13 to 18.")] = 17,
+    batch: Annotated[str, typer.Option(help="Images in a call: a number, or dynamic.")] = "dynamic",
+    labels: Labels = None,
+    answer: OutputMeaning = "probabilities",
+    input: InputType = "uint8",
+    verify: Verify = True,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Exports to ONNX: one self-contained file for onnxruntime on every platform."""
+    from vitsd_export.export import Target, default_name
+
+    path = output or Path(default_name(model, "onnx", scheme))
+    target = Target("onnx", path, scheme, batch=_parse_batch(batch), opset=opset)
+    _run(
+        [target],
+        model=model,
+        preset=preset,
+        labels=labels,
+        output=answer,
+        input_type=input,
+        verify=verify,
+    )
+
+
+@app.command()
+def tflite(
+    model: Model = DEFAULT_MODEL,
+    preset: Preset = None,
+    output: Output = None,
+    quantize: Annotated[
+        bool, typer.Option("--quantize", help="Same as --scheme int8.", show_default=False)
+    ] = False,
+    scheme: Annotated[
+        Literal["float32", "float16", "dynamic", "int8"] | None,
+        typer.Option(help="Numeric scheme. Default: float32."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images in a call.")] = 1,
+    calibration_data: CalibrationData = "sample",
+    calibration_data_dir: CalibrationDataDir = None,
+    calibration_samples: CalibrationSamples = 512,
+    calibration_seed: CalibrationSeed = 0,
+    labels: Labels = None,
+    answer: OutputMeaning = "probabilities",
+    input: InputType = "uint8",
+    verify: Verify = True,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Exports to LiteRT (TensorFlow Lite) for Android, iOS, Raspberry Pi and microprocessors."""
+    from vitsd_export.export import CalibrationSource, Target, default_name
+
+    if quantize and scheme not in (None, "int8"):
+        raise UsageError(f"--quantize means --scheme int8, but --scheme {scheme} was given too.")
+    chosen = "int8" if quantize else (scheme or "float32")
+    path = output or Path(default_name(model, "tflite", chosen))
+    _run(
+        [Target("tflite", path, chosen, batch=batch)],
+        CalibrationSource(
+            calibration_data, calibration_samples, calibration_seed, calibration_data_dir
+        ),
+        model=model,
+        preset=preset,
+        labels=labels,
+        output=answer,
+        input_type=input,
+        verify=verify,
+    )
+
+
+@app.command()
+def saved_model(
+    model: Model = DEFAULT_MODEL,
+    preset: Preset = None,
+    output: Output = None,
+    batch: Annotated[str, typer.Option(help="Images in a call: a number, or dynamic.")] = "dynamic",
+    labels: Labels = None,
+    answer: OutputMeaning = "probabilities",
+    input: InputType = "uint8",
+    verify: Verify = True,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Exports to a TensorFlow SavedModel folder for TensorFlow Serving and tf.saved_model.load."""
+    from vitsd_export.export import Target, default_name
+
+    path = output or Path(default_name(model, "saved_model"))
+    _run(
+        [Target("saved_model", path, batch=_parse_batch(batch))],
+        model=model,
+        preset=preset,
+        labels=labels,
+        output=answer,
+        input_type=input,
+        verify=verify,
+    )
+
+
+@app.command(name="all")
+def export_all(
+    model: Model = DEFAULT_MODEL,
+    preset: Preset = None,
+    output_dir: Annotated[
+        Path, typer.Option("--output-dir", "-o", help="Folder for the files; made if it is missing.")
+    ] = Path("out"),
+    calibration_data: CalibrationData = "sample",
+    calibration_data_dir: CalibrationDataDir = None,
+    calibration_samples: CalibrationSamples = 512,
+    calibration_seed: CalibrationSeed = 0,
+    labels: Labels = None,
+    answer: OutputMeaning = "probabilities",
+    input: InputType = "uint8",
+    verify: Verify = True,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Exports to all formats: SavedModel, LiteRT float32 and int8, ONNX."""
+    from vitsd_export.export import CalibrationSource, Target, default_name, make_folder
+
+    make_folder(output_dir)
+    kinds: list[tuple[Literal["onnx", "tflite", "saved_model"], str]] = [
+        ("saved_model", "float32"),
+        ("tflite", "float32"),
+        ("tflite", "int8"),
+        ("onnx", "float32"),
+    ]
+    _run(
+        [
+            Target(format, output_dir / default_name(model, format, scheme), scheme)
+            for format, scheme in kinds
+        ],
+        CalibrationSource(
+            calibration_data, calibration_samples, calibration_seed, calibration_data_dir
+        ),
+        model=model,
+        preset=preset,
+        labels=labels,
+        output=answer,
+        input_type=input,
+        verify=verify,
+    )
+
+
+@app.command()
+def verify(
+    artifacts: Annotated[list[Path], typer.Argument(help="ONNX or LiteRT files, SavedModel folders.")],
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Model they were made from. Default: the bundled one they name."),
+    ] = None,
+    preset: Preset = None,
+    data: Annotated[
+        str, typer.Option(help="Images: sample (bundled), cifar10, cifar100, or a folder.")
+    ] = "sample",
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of cifar10 or cifar100. Default: Keras's cache.")
+    ] = None,
+    scheme: Annotated[
+        str | None, typer.Option(help="Whose limits apply. Default: the artifact's own.")
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Proves again that artifacts answer as their Keras model does; exit code 4 if one does not."""
+    from vitsd_export.verify import verify_all
+
+    with _progress() as progress:
+        results = verify_all(
+            artifacts,
+            reference=reference,
+            preset=preset,
+            data=data,
+            data_dir=data_dir,
+            scheme=scheme,
+            progress=progress,
+        )
+    if _State.json:
+        _print_json({"artifacts": [result.to_dict() for result in results]})
+    else:
+        for result in results:
+            images = result.verification.images
+            title = f"{result.path}: {result.verification.scheme} in {result.runtime}, {images} images"
+            if result.same_source is False:
+                title += "\n(made from another file than the reference)"
+            _print_verification(title, result.verification)
+    if not all(result.verification.passed for result in results):
+        raise typer.Exit(4)
+
+
+@app.command()
+def predict(
+    artifact: Artifact,
+    images: Annotated[list[Path], typer.Argument(help="Pictures of any size.")],
+    top: Annotated[int, typer.Option(min=1, help="Classes to name.")] = 5,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Classifies pictures with an artifact."""
+    from vitsd_export.prediction import predict as run
+    from vitsd_export.runtimes import open_runner
+
+    with open_runner(artifact) as runner:
+        predictions = run(runner, images, top)
+    if _State.json:
+        _print_json(
+            [
+                {
+                    "image": str(prediction.path),
+                    "classes": [
+                        {"label": label, "probability": probability}
+                        for label, probability in prediction.classes
+                    ],
+                }
+                for prediction in predictions
+            ]
+        )
+        return
+    for prediction in predictions:
+        print(prediction.path)
+        for label, probability in prediction.classes:
+            print(f"  {probability:7.2%}  {label}")
+
+
+@app.command()
+def inspect(artifact: Artifact, json: Json = False, debug: Debug = False) -> None:
+    """Shows what is in an artifact: tensors, operators, labels, scheme, provenance."""
+    from vitsd_export.inspection import inspect_artifact
+
+    info = inspect_artifact(artifact)
+    if _State.json:
+        _print_json(info.to_dict())
+    else:
+        _print_info(info)
+
+
+def _print_info(info: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, title=str(info.path), title_justify="left", title_style="bold")
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in info.rows():
+        table.add_row(name, value)
+    Console(highlight=False).print(table)
+
+
+def _report(error: VitsdExportError) -> None:
+    verification = getattr(error, "verification", None)
+    if _State.json:
+        document: dict[str, Any] = {"error": str(error), "exit_code": error.exit_code}
+        if verification is not None:
+            document["verification"] = verification.to_dict()
+        _print_json(document)
+    elif verification is not None:
+        _print_verification(f"{verification.images} images", verification)
+    print(f"error: {error}", file=sys.stderr)
+
+
+def main() -> None:
+    """Runs the command line; exit codes: 0 done, 1 bug, 2 usage, 3 input, 4 verification, 5 environment."""
+    try:
+        app()
+    except VitsdExportError as error:
+        if _State.debug:
+            traceback.print_exc()
+        _report(error)
+        sys.exit(error.exit_code)
+    except MemoryError:
+        print("error: There is not enough memory for this model.", file=sys.stderr)
+        sys.exit(EnvironmentProblem.exit_code)

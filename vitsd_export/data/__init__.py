@@ -1,0 +1,5 @@
+"""Images to calibrate, verify and train with: CIFAR, image folders, a bundled sample.
+
+Import the submodules: this package imports none of them, so that it stays free of pyarrow and
+pillow.
+"""

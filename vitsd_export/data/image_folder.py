@@ -1,0 +1,191 @@
+"""Folders of image files, flat or with one subfolder a class."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from vitsd_export.data.dataset import ImageDataset, sample_indices
+from vitsd_export.data.folders import require_folder
+from vitsd_export.data.images import read_image, resize_image
+from vitsd_export.errors import InputError, UsageError
+
+_EXTENSIONS = frozenset(
+    {
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
+)
+_SPLIT_NAMES = frozenset({"train", "test", "val", "valid", "validation"})
+_MOST_NAMED = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFiles:
+    """Image files and their labels, not yet read.
+
+    Attributes:
+        folder: Where they lie.
+        paths: The files.
+        labels: [N] indices into `class_names`, or None where the folder does not tell classes.
+        class_names: Names of the subfolders, sorted; empty where `labels` is None.
+    """
+
+    folder: Path
+    paths: tuple[Path, ...]
+    labels: tuple[int, ...] | None
+    class_names: tuple[str, ...]
+
+    def sample(self, count: int, seed: int) -> Self:
+        """Returns `count` files drawn at random without replacement, as `ImageDataset.sample`.
+
+        Raises:
+            UsageError: If `count` is less than 1.
+            InputError: If there are fewer than `count` files.
+        """
+        return self._take(sample_indices(len(self.paths), count, seed, source=str(self.folder)))
+
+    def spread(self, limit: int) -> Self:
+        """Returns at most `limit` files, taken evenly, so that every class has its share.
+
+        Raises:
+            UsageError: If `limit` is less than 1.
+        """
+        if limit < 1:
+            raise UsageError(f"The number of images to read must be at least 1, not {limit}.")
+        count = min(limit, len(self.paths))
+        return self._take(np.arange(count) * len(self.paths) // count)
+
+    def _take(self, indices: np.ndarray) -> Self:
+        chosen = indices.tolist()
+        return dataclasses.replace(
+            self,
+            paths=tuple(self.paths[index] for index in chosen),
+            labels=None if self.labels is None else tuple(self.labels[index] for index in chosen),
+        )
+
+    def read(self, size: int, *, split: str = "unknown") -> ImageDataset:
+        """Reads the files, each resized to `size` by `size` pixels.
+
+        Raises:
+            InputError: If files cannot be read; it names them.
+        """
+        images, problems = [], []
+        for path in self.paths:
+            try:
+                images.append(resize_image(read_image(path), size))
+            except InputError as error:
+                problems.append(str(error))
+        if problems:
+            more = len(problems) - _MOST_NAMED
+            raise InputError(
+                f"{len(problems)} of the {len(self.paths)} images in {self.folder} cannot be used. "
+                + " ".join(problems[:_MOST_NAMED])
+                + (f" And {more} more." if more > 0 else "")
+            )
+        return ImageDataset(
+            images=np.stack(images),
+            labels=None if self.labels is None else np.array(self.labels, np.int64),
+            class_names=self.class_names,
+            name=self.folder.resolve().name,
+            split=split,
+            source=str(self.folder),
+        )
+
+
+def find_image_files(path: Path | str) -> ImageFiles:
+    """Lists the images in a folder, or in its subfolders, each of which is then a class.
+
+    Images are known by their file extension. Hidden files and folders, and those whose names begin
+    with two underscores, are ignored. A subfolder without images keeps its place among the classes.
+
+    Raises:
+        InputError: If the folder is missing, has no images, has images both directly and in
+            subfolders, or its subfolders are not classes but splits.
+    """
+    folder = require_folder(path, "images")
+    flat = _images_in(folder)
+    subfolders = [entry for entry in _visible(folder) if entry.is_dir()]
+    classes = {entry.name: _images_in(require_folder(entry, "images")) for entry in subfolders}
+    if not flat and classes and set(classes) <= _SPLIT_NAMES:
+        raise InputError(
+            f"The subfolders of {folder} ({', '.join(classes)}) are splits, not classes. "
+            "Give one of them."
+        )
+    labelled = any(classes.values())
+    if flat and labelled:
+        raise InputError(
+            f"{folder} has images both directly ({flat[0].name}) and in subfolders. Keep either "
+            "images alone, or one subfolder for each class."
+        )
+    if flat:
+        return ImageFiles(folder, tuple(flat), None, ())
+    if not labelled:
+        raise InputError(
+            f"{folder} has no images. Give a folder of image files (PNG, JPEG, WebP, …), or one "
+            "with a subfolder of images for each class."
+        )
+    pairs = [(path, label) for label, paths in enumerate(classes.values()) for path in paths]
+    return ImageFiles(
+        folder,
+        tuple(path for path, _ in pairs),
+        tuple(label for _, label in pairs),
+        tuple(classes),
+    )
+
+
+def find_split(path: Path | str, split: str) -> Path | None:
+    """Returns the subfolder that is named as the split, if an image folder's subfolders are splits.
+
+    A class may be called `train` (CIFAR-100 has one): they are splits only if all are named so.
+    """
+    folder = require_folder(path, "images")
+    names = {entry.name for entry in _visible(folder) if entry.is_dir()}
+    return folder / split if split in names and names <= _SPLIT_NAMES else None
+
+
+def load_image_folder(path: Path | str, size: int, *, limit: int | None = None) -> ImageDataset:
+    """Reads a folder of images, each cut to its central square and resized.
+
+    Args:
+        path: A folder of images, or one with a subfolder of images for each class; see
+            `find_image_files`.
+        size: Height and width of the result, in pixels.
+        limit: Most images to read, taken evenly from the sorted files; all when None.
+
+    Returns:
+        Images [N, size, size, 3]; labels by subfolder, or None for a flat folder.
+
+    Raises:
+        InputError: If there are no images, or some cannot be read.
+        UsageError: If `size` or `limit` is less than 1.
+    """
+    files = find_image_files(path)
+    return (files if limit is None else files.spread(limit)).read(size)
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith((".", "__")))
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return [
+        entry
+        for entry in _visible(folder)
+        if entry.suffix.lower() in _EXTENSIONS and os.path.isfile(entry)
+    ]

@@ -1,0 +1,94 @@
+"""Images from whatever the user names: the bundled sample, CIFAR, or a folder."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from vitsd_export.data.cifar import CIFAR_NAMES, Split, detect_cifar, load_cifar
+from vitsd_export.data.dataset import ImageDataset
+from vitsd_export.data.folders import require_folder
+from vitsd_export.errors import UsageError
+
+SAMPLE = "sample"
+
+
+def load_images(
+    source: str,
+    *,
+    split: Split,
+    size: int,
+    data_dir: Path | str | None = None,
+    count: int | None = None,
+    seed: int = 0,
+) -> ImageDataset:
+    """Loads the images a user names, in the size a model takes.
+
+    Args:
+        source: `sample` for the bundled sample of CIFAR-10, `cifar10` or `cifar100` for these in
+            `data_dir`, otherwise a folder: CIFAR in one of the layouts `load_cifar` reads, a folder
+            of images, or one with a subfolder of images for each class. If an image folder has a
+            subfolder named as the split, that is read.
+        split: `train` or `test`.
+        size: Height and width of the images, in pixels; images of another size are cut to their
+            central square and resized.
+        data_dir: Where CIFAR lies if `source` is its name; None for the Keras cache.
+        count: Number of images to draw at random without replacement; all when None.
+        seed: Seed of the draw.
+
+    Returns:
+        Images [N, size, size, 3]; labels None where the folder tells none.
+
+    Raises:
+        UsageError: If the options contradict each other.
+        InputError: If there are no images, fewer than `count`, or some cannot be read.
+    """
+    if split not in ("train", "test"):
+        raise UsageError(f"The split must be train or test, not {split!r}.")
+    for name in CIFAR_NAMES:
+        if source == name:
+            return _fit(load_cifar(name, split, data_dir), size, count, seed)
+    if data_dir is not None:
+        raise UsageError(
+            f"A data folder ({data_dir}) goes with {' or '.join(CIFAR_NAMES)}, not with {source!r}."
+        )
+    if source == SAMPLE:
+        from vitsd_export.data.sample import load_sample
+
+        part = load_sample("calibration" if split == "train" else "verification")
+        return _fit(part, size, count, seed)
+
+    folder = require_folder(source, "images")
+    held = detect_cifar(folder)
+    if len(held) > 1:
+        raise UsageError(
+            f"{folder} holds both {' and '.join(held)}. Name the one to read and give the "
+            "folder as the data folder."
+        )
+    if held:
+        return _fit(load_cifar(held[0], split, folder), size, count, seed)
+    return _load_folder(folder, split, size, count, seed)
+
+
+def _load_folder(
+    folder: Path, split: Split, size: int, count: int | None, seed: int
+) -> ImageDataset:
+    from vitsd_export.data.image_folder import find_image_files, find_split
+
+    subfolder = find_split(folder, split)
+    files = find_image_files(folder if subfolder is None else subfolder)
+    # Drawn before reading: a folder may hold far more images than are wanted.
+    if count is not None:
+        files = files.sample(count, seed)
+    return files.read(size, split="unknown" if subfolder is None else split)
+
+
+def _fit(dataset: ImageDataset, size: int, count: int | None, seed: int) -> ImageDataset:
+    from vitsd_export.data.images import resize_image
+
+    if count is not None:
+        dataset = dataset.sample(count, seed)
+    if dataset.images.shape[1:3] == (size, size):
+        return dataset
+    images = np.stack([resize_image(image, size) for image in dataset.images])
+    return dataclasses.replace(dataset, images=images)

@@ -1,0 +1,423 @@
+"""The main job: a trained model becomes artifacts, each verified before it takes its name."""
+
+import dataclasses
+import datetime
+import functools
+import hashlib
+import importlib.metadata
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vitsd_export.backend import quiet_converters
+from vitsd_export.data.dataset import ImageDataset
+from vitsd_export.data.labels import default_labels, read_labels_file
+from vitsd_export.data.sources import load_images
+from vitsd_export.errors import EnvironmentProblem, InputError, UsageError, VerificationError
+from vitsd_export.exporters.manifest import Format, Manifest, TensorSpec, sidecar_path
+from vitsd_export.measure.gates import Verification
+from vitsd_export.pretrained import DEFAULT_MODEL
+from vitsd_export.publishing import check_target, publish, staging, write_text
+from vitsd_export.runtimes import open_runner
+from vitsd_export.verify import Reference, ReferenceAnswers, judge
+
+SCHEMES: dict[Format, tuple[str, ...]] = {
+    "saved_model": ("float32",),
+    "tflite": ("float32", "float16", "dynamic", "int8"),
+    "onnx": ("float32", "float16"),
+}
+_SUFFIXES: dict[Format, str] = {"saved_model": "-saved-model", "tflite": ".tflite", "onnx": ".onnx"}
+_TOOLS: dict[Format, tuple[str, ...]] = {
+    "saved_model": (),
+    "tflite": ("ai-edge-litert",),
+    "onnx": ("tf2onnx", "onnx", "onnxruntime"),
+}
+# tf2onnx 1.17 writes at most opset 18; below 13 its Softmax and Squeeze mean something else.
+ONNX_OPSETS = range(13, 19)
+_FEWEST_CALIBRATION_IMAGES = 16
+
+
+
+class VerificationFailed(VerificationError):
+    """An artifact missed its gate.
+
+    Attributes:
+        verification: All checks, passed and failed.
+    """
+
+    def __init__(self, message: str, verification: Verification) -> None:
+        super().__init__(message)
+        self.verification = verification
+
+
+Progress = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class CalibrationSource:
+    """Where the images come from that set the ranges of int8 activations.
+
+    Attributes:
+        source: `sample` (bundled CIFAR-10 training images), `cifar10`, `cifar100`, or a folder.
+        count: Number of images drawn; all that there are when fewer.
+        seed: Seed of the draw.
+        data_dir: Where CIFAR lies if `source` is its name.
+    """
+
+    source: str = "sample"
+    count: int = 512
+    seed: int = 0
+    data_dir: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """An artifact to be made.
+
+    Attributes:
+        format: `onnx`, `tflite` or `saved_model`.
+        path: Where it goes.
+        scheme: One of the format's `SCHEMES`.
+        batch: Images in a call; None leaves it open, and is 1 for LiteRT.
+        opset: ONNX operator set; the exporter's default when None.
+    """
+
+    format: Format
+    path: Path
+    scheme: str = "float32"
+    batch: int | None = None
+    opset: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """An artifact that was made.
+
+    Attributes:
+        path: Where it lies.
+        manifest: Its manifest, as written beside it.
+        verification: The checks it passed; None if they were switched off.
+        seconds: Wall time of conversion and verification.
+    """
+
+    path: Path
+    manifest: Manifest
+    verification: Verification | None
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        return {
+            "path": str(self.path),
+            "format": self.manifest.format,
+            "scheme": self.manifest.scheme,
+            "bytes": (self.manifest.file or {}).get("bytes"),
+            "sha256": (self.manifest.file or {}).get("sha256"),
+            "seconds": round(self.seconds, 3),
+            "verification": self.verification.to_dict() if self.verification else None,
+        }
+
+
+def default_name(model: str, format: Format, scheme: str = "float32") -> str:
+    """Returns the file name an artifact gets when none is given: `vit-tiny-cifar10-int8.tflite`."""
+    stem = Path(model).name.removesuffix(".keras").removesuffix(".h5").removesuffix(".weights")
+    infix = "" if scheme == "float32" else f"-{scheme}"
+    return f"{stem}{infix}{_SUFFIXES[format]}"
+
+
+class Export:
+    """Exports of one model, which share its loading, its reference answers and its float LiteRT file.
+
+    Args:
+        model: Bundled name, .keras file, or weights file with a preset.
+        preset: Architecture of a weights file.
+        labels: File with one class name a line; the model's own, or CIFAR's by count, when None.
+        output: `probabilities` or `logits`.
+        input_type: `uint8` or `float32` pixel values 0–255.
+        verify: Whether artifacts are compared with the model before they take their name.
+        progress: Called with what is going on.
+
+    Raises:
+        UsageError: If the options contradict each other.
+        InputError: If the model or the labels cannot be used.
+        EnvironmentProblem: If TensorFlow is missing.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = DEFAULT_MODEL,
+        *,
+        preset: str | None = None,
+        labels: Path | None = None,
+        output: Literal["probabilities", "logits"] = "probabilities",
+        input_type: Literal["uint8", "float32"] = "uint8",
+        verify: bool = True,
+        progress: Progress = lambda _: None,
+    ) -> None:
+        self._progress = progress
+        self._verify = verify
+        given = read_labels_file(labels) if labels else None
+        progress("loading the model")
+        self._reference = Reference.load(model, preset=preset)
+        self._loaded = self._reference.loaded
+        classes = self._loaded.num_classes
+        if given is not None and len(given) != classes:
+            raise InputError(f"{labels} has {len(given)} labels; the model has {classes} classes.")
+        self._labels = given or self._loaded.labels or default_labels(classes)
+
+        from vitsd_export.lowering.inference_graph import InferenceGraph
+
+        self._graph = InferenceGraph(
+            self._loaded,
+            answers_probabilities=self._reference.answers_probabilities,
+            input_type=input_type,
+            output=output,
+        )
+        self._float_litert: dict[int, bytes] = {}
+
+    def run(self, target: Target, calibration: CalibrationSource | None = None) -> Exported:
+        """Makes one artifact.
+
+        Args:
+            target: What to make.
+            calibration: Where int8 takes its ranges from; the bundled sample when None.
+
+        Raises:
+            UsageError: If the target cannot be expressed.
+            InputError: If the model or the calibration images cannot be used.
+            VerificationError: If the artifact does not answer as the model does; the old file, if there
+                is one, is left as it was.
+            EnvironmentProblem: If the artifact cannot be written.
+        """
+        check(target)
+        started = time.monotonic()
+        source = calibration or CalibrationSource()
+        images = self._calibration_images(source) if target.scheme == "int8" else None
+        answers = self._answers if self._verify else None
+        with staging(target.path) as staged:
+            self._progress(f"converting to {target.format}, {target.scheme}")
+            self._write(target, staged, images)
+            manifest = self._manifest(target, images, source)
+            if answers is not None:
+                self._progress(f"verifying {target.path.name} on {len(answers.data)} images")
+                verification = self._verify_staged(target, staged, answers)
+                manifest = dataclasses.replace(manifest, verification=verification.to_dict())
+            else:
+                verification = None
+            _embed(target.format, staged, manifest)
+            _check_embedded(staged, manifest)
+            manifest = dataclasses.replace(manifest, file=describe_file(staged))
+            publish(staged, target.path)
+        write_text(sidecar_path(target.path), manifest.to_json() + "\n")
+        return Exported(target.path, manifest, verification, time.monotonic() - started)
+
+    @functools.cached_property
+    def _answers(self) -> ReferenceAnswers:
+        data = load_images("sample", split="test", size=self._loaded.image_size)
+        self._progress(f"asking the Keras model about {len(data)} images")
+        return self._reference.answers(data)
+
+    def _calibration_images(self, source: CalibrationSource) -> ImageDataset:
+        self._progress("reading calibration images")
+        data = load_images(
+            source.source,
+            split="train",
+            size=self._loaded.image_size,
+            data_dir=source.data_dir,
+        )
+        if len(data) > source.count:
+            data = data.sample(source.count, source.seed)
+        if len(data) < _FEWEST_CALIBRATION_IMAGES:
+            raise InputError(
+                f"{data.source} gives {len(data)} calibration images; the ranges of fewer than "
+                f"{_FEWEST_CALIBRATION_IMAGES} mean nothing. Give more images."
+            )
+        return data
+
+    def _write(self, target: Target, staged: Path, images: ImageDataset | None) -> None:
+        if target.format == "onnx":
+            from vitsd_export.exporters.onnx import DEFAULT_OPSET, write_onnx
+
+            opset = target.opset or DEFAULT_OPSET
+            with quiet_converters():
+                write_onnx(
+                    self._graph, staged, scheme=target.scheme, opset=opset, batch=target.batch
+                )
+        elif target.format == "tflite":
+            staged.write_bytes(self._litert_content(target, images))
+        else:
+            from vitsd_export.exporters.saved_model import write_saved_model
+
+            with quiet_converters():
+                write_saved_model(self._graph, staged, batch=target.batch)
+
+    def _litert_content(self, target: Target, images: ImageDataset | None) -> bytes:
+        from vitsd_export.exporters import tflite
+        from vitsd_export.quantization.calibration import calibrate
+        from vitsd_export.quantization.litert import quantize
+
+        batch = target.batch or 1
+        if target.scheme == "float16":
+            with quiet_converters():
+                return tflite.convert(self._graph, scheme="float16", batch=batch)
+        # Eight-bit files are made from the float file, which `all` writes as well.
+        if batch not in self._float_litert:
+            with quiet_converters():
+                self._float_litert[batch] = tflite.convert(self._graph, batch=batch)
+        content = self._float_litert[batch]
+        if target.scheme == "float32":
+            return content
+        calibration = None
+        if images is not None:
+            self._progress(f"calibrating on {len(images)} images")
+            calibration = calibrate(content, images.images)
+        with quiet_converters():
+            return quantize(content, target.scheme, calibration)
+
+    def _verify_staged(
+        self, target: Target, staged: Path, answers: ReferenceAnswers
+    ) -> Verification:
+        with open_runner(staged, trusted=True) as runner:
+            probabilities = runner.probabilities(answers.data.images)
+        verification = judge(probabilities, answers, target.scheme, self._labels)
+        if not verification.passed:
+            raise VerificationFailed(
+                f"{target.path} was not written: its {target.scheme} version does not answer as the "
+                f"Keras model does. {_remedy(target)}",
+                verification,
+            )
+        return verification
+
+    def _manifest(
+        self, target: Target, images: ImageDataset | None, source: CalibrationSource
+    ) -> Manifest:
+        graph, loaded = self._graph, self._loaded
+        size = graph.image_size
+        batch = target.batch or (1 if target.format == "tflite" else None)
+        options: dict[str, Any] = {"batch": batch}
+        if target.format == "onnx":
+            from vitsd_export.exporters.onnx import DEFAULT_OPSET
+
+            options["opset"] = target.opset or DEFAULT_OPSET
+        calibration = None
+        if images is not None:
+            calibration = {
+                "source": images.source,
+                "split": images.split,
+                "count": len(images),
+                "seed": source.seed,
+                "sha256": images.sha256(),
+            }
+        return Manifest(
+            format=target.format,
+            scheme=target.scheme,
+            input=TensorSpec("image", graph.input_type, (batch, size, size, 3), "RGB pixels 0-255"),
+            output=TensorSpec(graph.output, "float32", (batch, graph.num_classes), graph.output),
+            labels=self._labels,
+            source={
+                "name": loaded.name,
+                "sha256": loaded.sha256,
+                "parameters": int(loaded.model.count_params()),
+                "card": {key: value for key, value in loaded.card.items() if key != "labels"},
+            },
+            options=options,
+            tools=_tool_versions(target.format),
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            calibration=calibration,
+        )
+
+
+def check(target: Target) -> None:
+    """Checks a target before time is spent on it.
+
+    Raises:
+        UsageError: If the format cannot express it, or something else lies where it should go.
+        InputError: If the folder it should go to does not exist.
+        EnvironmentProblem: If that folder cannot be written to.
+    """
+    if target.scheme not in SCHEMES[target.format]:
+        raise UsageError(
+            f"{target.format} has no scheme {target.scheme!r}; it has "
+            f"{', '.join(SCHEMES[target.format])}."
+        )
+    if target.batch is not None and target.batch < 1:
+        raise UsageError(f"The batch must be at least 1, not {target.batch}.")
+    if target.format == "onnx" and target.opset is not None and target.opset not in ONNX_OPSETS:
+        raise UsageError(
+            f"Opset {target.opset} cannot be written; choose {ONNX_OPSETS.start} to "
+            f"{ONNX_OPSETS.stop - 1}."
+        )
+    check_target(target.path, folder=target.format == "saved_model")
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder for artifacts if it is missing.
+
+    Raises:
+        InputError: If the folder around it does not exist, or a file has its name.
+        EnvironmentProblem: If it cannot be made.
+    """
+    if folder.is_dir():
+        return
+    if folder.exists() or not folder.parent.is_dir():
+        raise InputError(
+            f"The output folder {folder} cannot be made: "
+            + ("a file has that name." if folder.exists() else f"{folder.parent} does not exist.")
+        )
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise EnvironmentProblem(f"The folder {folder} cannot be made: {error.strerror}.") from error
+
+
+def _remedy(target: Target) -> str:
+    if target.scheme == "float32":
+        return "This is a fault of the conversion: please report it with the model's architecture."
+    if target.scheme == "float16":
+        return "Export float32 instead."
+    return (
+        "Calibrate on images like those it will see (--calibration-data), or use a scheme with more "
+        "bits: --scheme dynamic, float16 or float32."
+    )
+
+
+def _embed(format: Format, staged: Path, manifest: Manifest) -> None:
+    if format == "onnx":
+        from vitsd_export.exporters.onnx import embed_manifest
+    elif format == "tflite":
+        from vitsd_export.exporters.tflite import embed_manifest
+    else:
+        from vitsd_export.exporters.saved_model import embed_manifest
+    embed_manifest(staged, manifest)
+
+
+def _check_embedded(staged: Path, manifest: Manifest) -> None:
+    """Opens the file as users get it: with its manifest inside it must still load and run."""
+    with open_runner(staged, trusted=True) as runner:
+        size = runner.image_size
+        runner.run(np.zeros((1, size, size, 3), np.uint8))
+        if runner.manifest != manifest:
+            raise VerificationError(f"{staged.name} does not give back the manifest put into it.")
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Returns `bytes` and `sha256` of an artifact; of a folder, over its files in order of their names."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        if path.is_dir():
+            digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+        digest.update(file.read_bytes())
+    return {"bytes": sum(file.stat().st_size for file in files), "sha256": digest.hexdigest()}
+
+
+def _tool_versions(format: Format) -> dict[str, str]:
+    names = ("vitsd-export", "keras", "tensorflow", "numpy", *_TOOLS[format])
+    return {
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in names},
+    }

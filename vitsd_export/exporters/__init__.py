@@ -1,0 +1,1 @@
+"""Writers of artifacts: SavedModel, LiteRT, ONNX, and the manifest that travels with each."""

@@ -1,0 +1,134 @@
+"""The manifest: what an artifact is, where it came from, and how it was proven.
+
+It travels inside the artifact and beside it as `<artifact>.json`:
+
+| format | inside, manifest | inside, labels |
+|---|---|---|
+| ONNX | `metadata_props["vitsd_export"]` | `metadata_props["labels"]`, one a line |
+| LiteRT | `vitsd_export.json` in the zip appended to the file | `labels.txt` in the zip |
+| SavedModel | `assets.extra/vitsd_export.json` | `assets.extra/labels.txt` |
+
+This module imports neither TensorFlow nor a runtime.
+"""
+
+import dataclasses
+import json
+import zipfile
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from vitsd_export.errors import InputError
+
+MANIFEST_KEY = "vitsd_export"
+MANIFEST_FILE = "vitsd_export.json"
+LABELS_KEY = "labels"
+LABELS_FILE = "labels.txt"
+SAVED_MODEL_EXTRAS = "assets.extra"
+SCHEMA_VERSION = 1
+
+Format = Literal["onnx", "tflite", "saved_model"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorSpec:
+    """An artifact's input or output.
+
+    Attributes:
+        name: Tensor name in the artifact.
+        dtype: NumPy name of the element type.
+        shape: Sizes; None where the size is chosen at run time.
+        meaning: What the numbers are: `pixels 0-255 RGB`, `probabilities` or `logits`.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    meaning: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """Description and provenance of an artifact.
+
+    Attributes:
+        format: `onnx`, `tflite` or `saved_model`.
+        scheme: Numeric scheme: `float32`, `float16`, `dynamic` or `int8`.
+        input: The image tensor.
+        output: The answer tensor.
+        labels: Class names in the order of the output.
+        source: Reference model: `name`, `sha256` of its file, `parameters`.
+        options: What was asked for: `opset`, `batch`, …
+        calibration: Images the ranges were taken from: `source`, `count`, `seed`, `sha256`; None where
+            nothing was calibrated.
+        verification: Result of the parity check that let the artifact pass; None before it.
+        tools: Version of each package that took part.
+        created: UTC time of the export, ISO 8601.
+        file: `bytes` and `sha256` of the artifact; only in the copy beside the artifact.
+    """
+
+    format: Format
+    scheme: str
+    input: TensorSpec
+    output: TensorSpec
+    labels: tuple[str, ...]
+    source: dict[str, Any]
+    options: dict[str, Any]
+    tools: dict[str, str]
+    created: str
+    calibration: dict[str, Any] | None = None
+    verification: dict[str, Any] | None = None
+    file: dict[str, Any] | None = None
+
+    def to_json(self) -> str:
+        """Returns the manifest as an indented JSON document."""
+        document = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}
+        return json.dumps(document, indent=2, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Parses what `to_json` wrote.
+
+        Raises:
+            InputError: If the text is not a manifest of a schema this version reads.
+        """
+        try:
+            document = json.loads(text)
+            version = document.pop("schema_version")
+            if version != SCHEMA_VERSION:
+                raise InputError(
+                    f"The manifest has schema version {version}; this vitsd-export reads "
+                    f"{SCHEMA_VERSION}. Use the version that wrote the artifact, or export again."
+                )
+            for key in ("input", "output"):
+                spec = document[key]
+                document[key] = TensorSpec(**{**spec, "shape": tuple(spec["shape"])})
+            document["labels"] = tuple(document["labels"])
+            return cls(**document)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"The artifact's manifest cannot be read: {error!r}.") from error
+
+
+def sidecar_path(artifact: Path) -> Path:
+    """Returns where the manifest beside an artifact lies: `<artifact>.json`."""
+    return artifact.with_name(artifact.name + ".json")
+
+
+def read_tflite_manifest(path: Path) -> Manifest | None:
+    """Returns the manifest inside a .tflite file, or None if it has none."""
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        if MANIFEST_FILE not in archive.namelist():
+            return None
+        return Manifest.from_json(archive.read(MANIFEST_FILE).decode())
+
+
+def read_saved_model_manifest(path: Path) -> Manifest | None:
+    """Returns the manifest inside a SavedModel folder, or None if it has none."""
+    file = path / SAVED_MODEL_EXTRAS / MANIFEST_FILE
+    return Manifest.from_json(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def parse_onnx_manifest(metadata: dict[str, str]) -> Manifest | None:
+    """Returns the manifest in an ONNX file's metadata_props, or None if it has none."""
+    return Manifest.from_json(metadata[MANIFEST_KEY]) if MANIFEST_KEY in metadata else None

@@ -1,0 +1,1 @@
+"""From the trained Keras model to the graph that is exported."""

@@ -1,0 +1,1 @@
+"""Figures about runners: parity with a reference, accuracy, latency."""

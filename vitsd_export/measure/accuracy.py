@@ -1,0 +1,96 @@
+"""Accuracy of probabilities against labels, and how sure it is."""
+
+import math
+import statistics
+
+import numpy as np
+
+from vitsd_export.errors import UsageError
+
+
+def top_k(scores: np.ndarray, k: int) -> np.ndarray:
+    """Returns the k classes of highest score of each row, the highest first.
+
+    Of equal scores the lower class comes first, as `numpy.argmax` has it; NaN comes last.
+
+    Args:
+        scores: [N, classes] floats.
+        k: Number of classes, at least 1; all of them if there are fewer.
+
+    Returns:
+        [N, min(k, classes)] int64.
+
+    Raises:
+        UsageError: If `k` is below 1.
+    """
+    if k < 1:
+        raise UsageError(f"k must be at least 1, not {k}.")
+    return np.argsort(-scores, axis=1, kind="stable")[:, :k]
+
+
+def count_top_k(probabilities: np.ndarray, labels: np.ndarray, k: int = 1) -> int:
+    """Returns the number of images whose label is among the k most probable classes.
+
+    An image whose probabilities hold NaN or infinity counts as wrong.
+
+    Args:
+        probabilities: [N, classes] floats; logits do as well.
+        labels: [N] integers.
+        k: Number of guesses an image has.
+
+    Raises:
+        UsageError: If the numbers of images and labels differ, or `k` is below 1.
+    """
+    if labels.shape != probabilities.shape[:1]:
+        raise UsageError(
+            f"There are labels of shape {list(labels.shape)} for {len(probabilities)} images. "
+            "Give one label for each image."
+        )
+    hits = (top_k(probabilities, k) == labels[:, None]).any(axis=1)
+    return int(np.count_nonzero(hits & np.isfinite(probabilities).all(axis=1)))
+
+
+def top_k_accuracy(probabilities: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
+    """Returns the share of images whose label is among the k most probable classes, 0–1.
+
+    Args:
+        probabilities: [N, classes] floats; logits do as well.
+        labels: [N] integers.
+        k: Number of guesses an image has.
+
+    Raises:
+        UsageError: If there are no images, the numbers of images and labels differ, or `k` is below
+            1.
+    """
+    if not len(probabilities):
+        raise UsageError("There are no images to take an accuracy of.")
+    return count_top_k(probabilities, labels, k) / len(probabilities)
+
+
+def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Returns the Wilson score interval of a proportion.
+
+    Wilson, 1927, doi:10.1080/01621459.1927.10502953.
+
+    Args:
+        correct: Images that were right.
+        total: Images in all.
+        confidence: Probability that the interval covers the true proportion.
+
+    Returns:
+        Lower and upper end, 0–1.
+
+    Raises:
+        UsageError: If the counts or the confidence are impossible.
+    """
+    if not 0 <= correct <= total or total < 1 or not 0 < confidence < 1:
+        raise UsageError(
+            f"There is no interval for {correct} of {total} images at confidence {confidence}."
+        )
+    z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
+    share = correct / total
+    scale = 1 + z * z / total
+    centre = (share + z * z / (2 * total)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    # Rounding may push an end a hair outside, at 0 and at all images.
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,85 @@
+"""How long runners take, for benchmarks."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from vitsd_export.errors import UsageError
+from vitsd_export.runtimes.base import Runner
+
+_NANOSECONDS_IN_A_MILLISECOND = 1e6
+
+
+@dataclasses.dataclass(frozen=True)
+class Latency:
+    """Wall time of one call, in milliseconds.
+
+    Attributes:
+        p50: Median.
+        p90: Time nine calls in ten stay below.
+        mean: Mean.
+        rounds: Number of calls that were timed.
+    """
+
+    p50: float
+    p90: float
+    mean: float
+    rounds: int
+
+    @classmethod
+    def of(cls, milliseconds: np.ndarray | list[float]) -> "Latency":
+        """Sums up the times of single calls, in milliseconds."""
+        p50, p90 = np.percentile(milliseconds, (50, 90))
+        return cls(float(p50), float(p90), float(np.mean(milliseconds)), len(milliseconds))
+
+
+def time_runner(runner: Runner, images: np.ndarray, rounds: int = 50, warmup: int = 5) -> Latency:
+    """Times a runner on the same images again and again.
+
+    Args:
+        runner: The runner.
+        images: [N, size, size, 3] uint8; one image for the latency of a single answer.
+        rounds: Calls to time.
+        warmup: Calls before that, which are not timed.
+
+    Raises:
+        UsageError: If `rounds` is below 1 or `warmup` below 0.
+    """
+    return time_alternating({runner.name: lambda: runner.run(images)}, rounds, warmup)[runner.name]
+
+
+def time_alternating(
+    calls: Mapping[str, Callable[[], object]], rounds: int = 50, warmup: int = 5
+) -> dict[str, Latency]:
+    """Times several calls in turn, so that a drift of the machine's speed meets them all alike.
+
+    Each round begins with another call, so that none always follows the same one.
+
+    Args:
+        calls: What to time, by name.
+        rounds: Times each is timed.
+        warmup: Times each is called before that.
+
+    Raises:
+        UsageError: If `rounds` is below 1 or `warmup` below 0.
+    """
+    if rounds < 1 or warmup < 0:
+        raise UsageError(
+            f"rounds must be at least 1 and warmup at least 0; got {rounds} and {warmup}."
+        )
+    names = list(calls)
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(warmup):
+        for name in names:
+            calls[name]()
+    for index in range(rounds):
+        start_at = index % len(names) if names else 0
+        for name in names[start_at:] + names[:start_at]:
+            call = calls[name]
+            start = time.perf_counter_ns()
+            call()
+            end = time.perf_counter_ns()
+            times[name].append((end - start) / _NANOSECONDS_IN_A_MILLISECOND)
+    return {name: Latency.of(values) for name, values in times.items()}

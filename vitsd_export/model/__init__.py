@@ -1,0 +1,1 @@
+"""The Keras 3 vision transformer for small datasets: configuration, layers, classifier, checkpoints."""

@@ -1,0 +1,93 @@
+"""Atomic writing: a target holds either the old artifact or the new one, whole."""
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from vitsd_export.errors import EnvironmentProblem, InputError, UsageError
+
+
+def _problem(error: OSError, target: Path) -> EnvironmentProblem:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EnvironmentProblem(
+            f"The disk is full; {target} was not written. Free some space and run this again."
+        )
+    return EnvironmentProblem(
+        f"{target} cannot be written: {error.strerror or error}. Check the folder's permissions, or "
+        "choose another --output."
+    )
+
+
+def check_target(target: Path, *, folder: bool) -> None:
+    """Checks that an artifact can be written, before time is spent on making it.
+
+    Args:
+        target: Where it shall lie.
+        folder: Whether it is a SavedModel folder.
+
+    Raises:
+        InputError: If the folder around it does not exist.
+        UsageError: If something lies there that is not an artifact of this kind.
+    """
+    parent = target.parent
+    if not parent.is_dir():
+        raise InputError(f"The output folder {parent} does not exist. Create it first.")
+    if not folder and target.is_dir():
+        raise UsageError(f"{target} is a folder; give the name of a file.")
+    if folder and target.exists() and not (target / "saved_model.pb").is_file():
+        raise UsageError(
+            f"{target} exists and is not a SavedModel; it is not overwritten. Choose another --output."
+        )
+
+
+@contextlib.contextmanager
+def staging(target: Path) -> Iterator[Path]:
+    """Yields a path beside the target to write to; what is left there is removed in the end.
+
+    Raises:
+        EnvironmentProblem: If the folder cannot be written to, or the disk is full.
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise _problem(error, target) from error
+    try:
+        yield folder / target.name
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise _problem(error, target) from error
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish(staged: Path, target: Path) -> None:
+    """Gives a staged file or folder the target's name.
+
+    A folder cannot replace another in one step: the old one is moved into the staging folder first and moved back
+    if the second step fails.
+    """
+    if not staged.is_dir():
+        os.replace(staged, target)
+        return
+    if not target.exists():
+        os.rename(staged, target)
+        return
+    old = staged.with_name(f"{staged.name}.old")
+    os.rename(target, old)
+    try:
+        os.rename(staged, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a small text file atomically."""
+    with staging(path) as staged:
+        staged.write_text(text, encoding="utf-8")
+        publish(staged, path)

@@ -1,0 +1,1 @@
+"""Fewer bits for weights and activations, with ranges taken from training images."""

@@ -1,0 +1,349 @@
+"""What all runners have in common: the protocol, input checks, batching and softmax."""
+
+import abc
+import dataclasses
+import functools
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol, Self, cast, runtime_checkable
+
+import numpy as np
+
+from vitsd_export.data.labels import default_labels
+from vitsd_export.errors import InputError, UsageError
+from vitsd_export.exporters.manifest import Manifest
+
+OutputMeaning = Literal["probabilities", "logits"]
+
+DEFAULT_BATCH_SIZE = 64
+
+# Rows of an 8-bit softmax add up to 1 only within their rounding; logits never come this close by
+# chance.
+_ROW_SUM_TOLERANCE = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorInfo:
+    """An input or output as a file declares it.
+
+    Attributes:
+        name: Tensor name.
+        dtype: NumPy name of the element type.
+        shape: Sizes; None where the size is chosen at run time.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        sizes = ", ".join("?" if size is None else str(size) for size in self.shape)
+        return f"{self.name!r} {self.dtype} [{sizes}]"
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """A classifier in some runtime."""
+
+    @property
+    def name(self) -> str:
+        """Runtime and version, such as `onnxruntime 1.31.1`."""
+
+    @property
+    def path(self) -> Path | None:
+        """File or folder the classifier came from; None if it was in memory."""
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """Manifest inside the artifact; None if it has none."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the output."""
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the input images, in pixels."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of outputs."""
+
+    @property
+    def output_meaning(self) -> OutputMeaning:
+        """What `run` returns: `probabilities` or `logits`."""
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Returns the raw output, [N, classes] float32, of uint8 RGB images [N, H, W, 3]."""
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Does what `run` does."""
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Returns probabilities, [N, classes] float32, of uint8 RGB images [N, H, W, 3]."""
+
+    def close(self) -> None:
+        """Releases the runtime's memory; the runner cannot be run after that."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Returns the softmax over the last axis, computed in float64, as float32.
+
+    A row that holds NaN or +∞ gives NaN, without a warning.
+    """
+    wide = logits.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        powers = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    return (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+class ImageRunner(abc.ABC):
+    """Base of the runners.
+
+    A subclass opens its runtime, tells this base what the file declares, and runs one batch.
+
+    Args:
+        name: Runtime and version.
+        path: File or folder of the classifier; None if it is in memory.
+        manifest: Manifest inside the artifact, if it has one.
+        inputs: The inputs the file declares.
+        outputs: The outputs the file declares.
+        batch_size: Images in a batch where the batch dimension is dynamic.
+        input_dtypes: Element types the runtime's runner can feed.
+
+    Raises:
+        InputError: If the file is not a classifier of square RGB images.
+        UsageError: If `batch_size` is below 1.
+    """
+
+    # Exceptions by which the runtime refuses a batch; set by the subclass.
+    _runtime_errors: tuple[type[BaseException], ...] = ()
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        path: Path | None,
+        manifest: Manifest | None,
+        inputs: tuple[TensorInfo, ...],
+        outputs: tuple[TensorInfo, ...],
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        input_dtypes: tuple[str, ...] = ("uint8", "float32"),
+    ) -> None:
+        if batch_size < 1:
+            raise UsageError(f"The batch size must be at least 1, not {batch_size}.")
+        self._name = name
+        self._path = path
+        self._manifest = manifest
+        self._where = str(path) if path is not None else "The model"
+        self._fixed_batch, self._image_size = self._check_inputs(inputs, input_dtypes)
+        self._input = inputs[0]
+        self._num_classes = self._check_outputs(outputs)
+        self._output = outputs[0]
+        self._batch_size = self._fixed_batch or batch_size
+        self._closed = False
+        if manifest is not None and manifest.labels and len(manifest.labels) != self._num_classes:
+            raise InputError(
+                f"{self._where} gives {self._num_classes} numbers an image, but its manifest names "
+                f"{len(manifest.labels)} classes. Export it again."
+            )
+
+    def _check_inputs(
+        self, inputs: tuple[TensorInfo, ...], dtypes: tuple[str, ...]
+    ) -> tuple[int | None, int]:
+        expected = (
+            f"Expected one input of shape [N, size, size, 3] and type {' or '.join(dtypes)} "
+            "(RGB pixels 0–255, channels last). Export the model with vitsd-export."
+        )
+        if len(inputs) != 1:
+            names = ", ".join(repr(info.name) for info in inputs) or "none"
+            raise InputError(f"{self._where} has {len(inputs)} inputs ({names}). {expected}")
+        info = inputs[0]
+        if len(info.shape) != 4 or info.dtype not in dtypes:
+            raise InputError(f"{self._where} has the input {info}. {expected}")
+        batch, height, width, channels = info.shape
+        if height is None or height < 1 or height != width or channels != 3:
+            raise InputError(f"{self._where} has the input {info}. {expected}")
+        return batch, height
+
+    def _check_outputs(self, outputs: tuple[TensorInfo, ...]) -> int:
+        expected = "Expected one output of shape [N, classes]. Export the model with vitsd-export."
+        if len(outputs) != 1:
+            names = ", ".join(repr(info.name) for info in outputs) or "none"
+            raise InputError(f"{self._where} has {len(outputs)} outputs ({names}). {expected}")
+        info = outputs[0]
+        classes = info.shape[-1] if len(info.shape) == 2 else None
+        if classes is None or classes < 1:
+            raise InputError(f"{self._where} has the output {info}. {expected}")
+        return classes
+
+    @property
+    def name(self) -> str:
+        """Runtime and version, such as `onnxruntime 1.31.1`."""
+        return self._name
+
+    @property
+    def path(self) -> Path | None:
+        """File or folder the classifier came from; None if it was in memory."""
+        return self._path
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """Manifest inside the artifact; None if it has none."""
+        return self._manifest
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the output: the manifest's, else the usual ones."""
+        if self._manifest is not None and self._manifest.labels:
+            return self._manifest.labels
+        return default_labels(self._num_classes)
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the input images, in pixels."""
+        return self._image_size
+
+    @property
+    def num_classes(self) -> int:
+        """Number of outputs."""
+        return self._num_classes
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """Batch size the file insists on; None if it takes any."""
+        return self._fixed_batch
+
+    @functools.cached_property
+    def output_meaning(self) -> OutputMeaning:
+        """What `run` returns: `probabilities` or `logits`.
+
+        The manifest says it, or the output's name. A file that says neither is run on a grey image:
+        an answer without negative numbers that adds up to 1 is taken for probabilities.
+        """
+        meaning = self._manifest.output.meaning if self._manifest is not None else ""
+        if meaning in ("probabilities", "logits"):
+            return cast(OutputMeaning, meaning)
+        name = self._output.name.lower()
+        if "logit" in name:
+            return "logits"
+        if "prob" in name or "softmax" in name:
+            return "probabilities"
+        grey = np.full((1, self._image_size, self._image_size, 3), 128, np.uint8)
+        answer = self.run(grey)[0].astype(np.float64)
+        adds_up = abs(answer.sum() - 1) <= _ROW_SUM_TOLERANCE
+        return "probabilities" if adds_up and (answer >= 0).all() else "logits"
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Returns the raw output of images, in the artifact's own meaning.
+
+        Where the file fixes the batch, the last batch is padded with black images, whose answers
+        are dropped.
+
+        Args:
+            images: [N, size, size, 3] uint8 RGB pixels; any N, 0 too.
+
+        Returns:
+            [N, classes] float32.
+
+        Raises:
+            InputError: If the images have another shape or type, or the runtime fails on them.
+            ValueError: If the runner is closed.
+        """
+        if self._closed:
+            raise ValueError("The runner is closed.")
+        size = self._image_size
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
+            raise InputError(
+                f"{self._where} expects images as a uint8 array of shape [N, {size}, {size}, 3], "
+                f"RGB pixels 0–255; got {images.dtype} {list(images.shape)}. Resize the images to "
+                f"{size} × {size} pixels and do not scale their values."
+            )
+        answers = np.empty((len(images), self._num_classes), np.float32)
+        for start in range(0, len(images), self._batch_size):
+            chunk = np.ascontiguousarray(images[start : start + self._batch_size])
+            rows = len(chunk)
+            if self._fixed_batch is not None and rows < self._fixed_batch:
+                padding = np.zeros((self._fixed_batch - rows, size, size, 3), np.uint8)
+                chunk = np.concatenate([chunk, padding])
+            answers[start : start + rows] = self._checked_batch(chunk)[:rows]
+        return answers
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Does what `run` does."""
+        return self.run(images)
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Returns probabilities, [N, classes] float32: what `run` gives, or the softmax of it.
+
+        Args:
+            images: [N, size, size, 3] uint8 RGB pixels.
+
+        Raises:
+            InputError: As `run` does.
+        """
+        answers = self.run(images)
+        return softmax(answers) if self.output_meaning == "logits" else answers
+
+    def close(self) -> None:
+        """Releases the runtime's memory; the runner cannot be run after that."""
+        if not self._closed:
+            self._closed = True
+            self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _checked_batch(self, pixels: np.ndarray) -> np.ndarray:
+        try:
+            answers = self._run_batch(pixels)
+        except self._runtime_errors as error:
+            raise InputError(
+                f"{self._where} fails in {self._name} on a batch of {len(pixels)} images: "
+                f"{first_line(error)} Export it again."
+            ) from error
+        if answers.shape != (len(pixels), self._num_classes):
+            raise InputError(
+                f"{self._where} declares the output {self._output}, but answers {len(pixels)} "
+                f"images with an array of shape {list(answers.shape)}. Export it again."
+            )
+        return answers
+
+    @abc.abstractmethod
+    def _run_batch(self, pixels: np.ndarray) -> np.ndarray:
+        """Runs one batch of uint8 pixels, of the fixed size if there is one; returns floats."""
+
+    @abc.abstractmethod
+    def _release(self) -> None:
+        """Drops the references to the runtime's objects."""
+
+
+def first_line(error: BaseException, limit: int = 240) -> str:
+    """Returns the first line of an error's message as a sentence, for use inside another message.
+
+    Args:
+        error: What the runtime raised.
+        limit: Length, in characters, at which the line is cut.
+    """
+    lines = str(error).strip().splitlines()
+    line = lines[0].strip() if lines else type(error).__name__
+    if len(line) > limit:
+        line = line[:limit].rstrip() + "…"
+    return line if line[-1] in ".!?…" else line + "."

@@ -1,0 +1,95 @@
+"""Runs .tflite files with LiteRT, without TensorFlow."""
+
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, TensorInfo, first_line
+from vitsd_export.runtimes.detection import unusable
+from vitsd_export.runtimes.litert_file import read_litert_manifest
+from vitsd_export.runtimes.native_stderr import quiet_native_stderr
+
+_REFUSALS = (ValueError, RuntimeError, MemoryError, OverflowError)
+
+
+class LiteRTRunner(ImageRunner):
+    """A .tflite file in the LiteRT interpreter with its XNNPACK delegate.
+
+    An 8-bit input is quantized from the pixels by its own scale and zero point, an 8-bit output is
+    turned back into floats.
+
+    Args:
+        path: A file that is known to be sound: see `litert_file.check_litert_file`.
+        threads: Threads of the interpreter; 1 when None.
+        batch_size: Images in a batch where the file's batch dimension is dynamic.
+
+    Raises:
+        InputError: If the interpreter refuses the file, or it is not a classifier of RGB images.
+    """
+
+    _runtime_errors = _REFUSALS
+
+    def __init__(
+        self, path: Path, *, threads: int | None = None, batch_size: int = DEFAULT_BATCH_SIZE
+    ) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            with quiet_native_stderr():
+                interpreter = Interpreter(model_path=str(path), num_threads=threads)
+                interpreter.allocate_tensors()
+        except _REFUSALS as error:
+            raise unusable(path, f"LiteRT refuses it: {first_line(error).rstrip('.')}") from error
+        inputs = interpreter.get_input_details()
+        outputs = interpreter.get_output_details()
+        super().__init__(
+            name=f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}",
+            path=path,
+            manifest=read_litert_manifest(path),
+            inputs=tuple(_info(details) for details in inputs),
+            outputs=tuple(_info(details) for details in outputs),
+            batch_size=batch_size,
+            input_dtypes=("uint8", "float32", "int8"),
+        )
+        self._interpreter = interpreter
+        self._input_details = inputs[0]
+        self._output_details = outputs[0]
+        self._allocated_batch = int(inputs[0]["shape"][0])
+
+    def _run_batch(self, pixels: np.ndarray) -> np.ndarray:
+        index = self._input_details["index"]
+        if len(pixels) != self._allocated_batch:
+            self._interpreter.resize_tensor_input(index, pixels.shape)
+            self._interpreter.allocate_tensors()
+            self._allocated_batch = len(pixels)
+        self._interpreter.set_tensor(index, _quantize(pixels, self._input_details))
+        self._interpreter.invoke()
+        answers = self._interpreter.get_tensor(self._output_details["index"])
+        return _dequantize(answers, self._output_details)
+
+    def _release(self) -> None:
+        del self._interpreter
+
+
+def _info(details: dict[str, Any]) -> TensorInfo:
+    shape = tuple(None if size < 0 else int(size) for size in details["shape_signature"])
+    return TensorInfo(details["name"], np.dtype(details["dtype"]).name, shape)
+
+
+def _quantize(pixels: np.ndarray, details: dict[str, Any]) -> np.ndarray:
+    scale, zero_point = details["quantization"]
+    dtype = np.dtype(details["dtype"])
+    if dtype == np.float32 or not scale or (dtype == np.uint8 and (scale, zero_point) == (1.0, 0)):
+        return pixels.astype(dtype)
+    limits = np.iinfo(dtype)
+    steps = np.round(pixels.astype(np.float32) / np.float32(scale)) + zero_point
+    return np.clip(steps, limits.min, limits.max).astype(dtype)
+
+
+def _dequantize(answers: np.ndarray, details: dict[str, Any]) -> np.ndarray:
+    scale, zero_point = details["quantization"]
+    if not scale or np.issubdtype(answers.dtype, np.floating):
+        return answers.astype(np.float32)
+    return (answers.astype(np.float32) - zero_point) * np.float32(scale)

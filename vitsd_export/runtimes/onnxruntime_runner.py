@@ -1,0 +1,93 @@
+"""Runs ONNX files with ONNX Runtime on the CPU, without TensorFlow."""
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from vitsd_export.errors import InputError
+from vitsd_export.exporters.manifest import parse_onnx_manifest
+from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, TensorInfo, first_line
+from vitsd_export.runtimes.detection import unreadable_manifest, unusable
+
+_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+# Errors come as exceptions; what the session would write to stderr below this repeats them.
+_LOG_FATAL_ONLY = 4
+
+
+class OnnxRuntimeRunner(ImageRunner):
+    """An ONNX file in ONNX Runtime's CPU provider.
+
+    Args:
+        path: The file.
+        threads: Threads inside an operator; ONNX Runtime's own choice (the physical cores) when
+            None.
+        batch_size: Images in a batch where the file's batch dimension is dynamic.
+
+    Raises:
+        InputError: If ONNX Runtime refuses the file, or it is not a classifier of RGB images.
+    """
+
+    def __init__(
+        self, path: Path, *, threads: int | None = None, batch_size: int = DEFAULT_BATCH_SIZE
+    ) -> None:
+        import onnxruntime
+
+        errors = _runtime_errors(onnxruntime)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _LOG_FATAL_ONLY
+        options.inter_op_num_threads = 1
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            # Without its fallback, which prints to stdout and tries the same provider again.
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
+            metadata = dict(session.get_modelmeta().custom_metadata_map)
+            inputs = tuple(_info(value) for value in session.get_inputs())
+            outputs = tuple(_info(value) for value in session.get_outputs())
+        except errors as error:
+            raise unusable(
+                path,
+                "it is truncated, damaged, not an ONNX file, or newer than onnxruntime "
+                f"{onnxruntime.__version__} ({first_line(error).rstrip('.')})",
+            ) from error
+        try:
+            manifest = parse_onnx_manifest(metadata)
+        except InputError as error:
+            raise unreadable_manifest(path, error) from error
+        super().__init__(
+            name=f"onnxruntime {onnxruntime.__version__}",
+            path=path,
+            manifest=manifest,
+            inputs=inputs,
+            outputs=outputs,
+            batch_size=batch_size,
+        )
+        self._runtime_errors = errors
+        self._session = session
+
+    def _run_batch(self, pixels: np.ndarray) -> np.ndarray:
+        feed = {self._input.name: pixels.astype(self._input.dtype, copy=False)}
+        answers = self._session.run([self._output.name], feed)[0]
+        return np.asarray(answers, np.float32)
+
+    def _release(self) -> None:
+        del self._session
+
+
+def _runtime_errors(onnxruntime: ModuleType) -> tuple[type[BaseException], ...]:
+    # ONNX Runtime's exceptions derive from Exception alone and have no common base.
+    state = vars(onnxruntime.capi.onnxruntime_pybind11_state)
+    own = [
+        kind for kind in state.values() if isinstance(kind, type) and issubclass(kind, Exception)
+    ]
+    return (*own, ValueError, RuntimeError, MemoryError)
+
+
+def _info(value: Any) -> TensorInfo:
+    dtype = _DTYPES.get(value.type, value.type.removeprefix("tensor(").removesuffix(")"))
+    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in value.shape)
+    return TensorInfo(value.name, dtype, shape)

@@ -1,0 +1,99 @@
+"""Runs SavedModel folders with TensorFlow."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitsd_export.errors import InputError
+from vitsd_export.exporters.manifest import Manifest, read_saved_model_manifest
+from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, TensorInfo, first_line
+from vitsd_export.runtimes.detection import unreadable_manifest, unusable
+from vitsd_export.runtimes.native_stderr import quiet_native_stderr
+
+SIGNATURE = "serving_default"
+# What TensorFlow's loader raises on damaged folders, apart from its own errors.
+LOADER_ERRORS: tuple[type[BaseException], ...] = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+)
+
+
+class SavedModelRunner(ImageRunner):
+    """The signature `serving_default` of a SavedModel.
+
+    TensorFlow's threads belong to the process (`tf.config.threading`), not to a model.
+
+    Args:
+        path: The folder.
+        batch_size: Images in a batch where the signature's batch dimension is dynamic.
+
+    Raises:
+        InputError: If TensorFlow cannot load the folder, or it is not a classifier of RGB images.
+    """
+
+    def __init__(self, path: Path, *, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
+        import tensorflow as tf
+
+        self._runtime_errors = (tf.errors.OpError, *LOADER_ERRORS)
+        try:
+            with quiet_native_stderr():
+                loaded = tf.saved_model.load(str(path))
+                signatures = dict(loaded.signatures)
+        except self._runtime_errors as error:
+            raise unusable(
+                path,
+                "it is incomplete, damaged or not a SavedModel that TensorFlow "
+                f"{tf.__version__} can load ({first_line(error).rstrip('.')})",
+            ) from error
+        if SIGNATURE not in signatures:
+            names = ", ".join(map(repr, signatures)) or "none"
+            raise unusable(path, f"it has no signature {SIGNATURE!r} (it has {names})")
+        function = signatures[SIGNATURE]
+        super().__init__(
+            name=f"tensorflow {tf.__version__}",
+            path=path,
+            manifest=read_manifest(path),
+            inputs=_infos(function.structured_input_signature[1]),
+            outputs=_infos(function.structured_outputs),
+            batch_size=batch_size,
+        )
+        # The variables live as long as the object that was loaded.
+        self._loaded = loaded
+        self._function = function
+        self._constant = tf.constant
+
+    def _run_batch(self, pixels: np.ndarray) -> np.ndarray:
+        tensor = self._constant(pixels.astype(self._input.dtype, copy=False))
+        answers = self._function(**{self._input.name: tensor})[self._output.name]
+        return np.asarray(answers.numpy(), np.float32)
+
+    def _release(self) -> None:
+        del self._loaded, self._function
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """Returns the manifest inside a SavedModel folder, or None if it has none.
+
+    Raises:
+        InputError: If there is one that cannot be read.
+    """
+    try:
+        return read_saved_model_manifest(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise unusable(path, f"the manifest inside it cannot be read ({error})") from error
+    except InputError as error:
+        raise unreadable_manifest(path, error) from error
+
+
+def _infos(specs: dict[str, Any]) -> tuple[TensorInfo, ...]:
+    return tuple(
+        TensorInfo(name, spec.dtype.name, tuple(spec.shape) if spec.shape.rank is not None else ())
+        for name, spec in specs.items()
+    )

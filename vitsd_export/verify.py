@@ -1,0 +1,208 @@
+"""Proof that an artifact answers as the Keras model it came from."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vitsd_export.backend import use_tensorflow
+from vitsd_export.data.dataset import ImageDataset
+from vitsd_export.data.sources import load_images
+from vitsd_export.errors import UsageError, VerificationError
+from vitsd_export.measure.gates import Verification, check_parity, gate_for
+from vitsd_export.measure.parity import compare
+from vitsd_export.pretrained import bundled_names
+from vitsd_export.runtimes import Runner, open_runner
+from vitsd_export.runtimes.base import OutputMeaning
+
+if TYPE_CHECKING:
+    # At run time the import would bring up Keras before `use_tensorflow` has chosen its backend.
+    from vitsd_export.model.checkpoint import LoadedModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """The Keras model that artifacts are compared with.
+
+    Attributes:
+        loaded: The model.
+        answers_probabilities: Whether its output is a softmax already.
+    """
+
+    loaded: "LoadedModel"
+    answers_probabilities: bool
+
+    @classmethod
+    def load(cls, model: str | Path, *, preset: str | None = None) -> "Reference":
+        """Loads a model on Keras's TensorFlow backend.
+
+        Raises:
+            InputError: If it cannot be used.
+            EnvironmentProblem: If TensorFlow is missing.
+        """
+        use_tensorflow()
+        from vitsd_export.model.checkpoint import answers_probabilities, load_model
+
+        loaded = load_model(model, preset=preset)
+        return cls(loaded, answers_probabilities(loaded))
+
+    def answers(self, data: ImageDataset) -> "ReferenceAnswers":
+        """Runs the model on images.
+
+        Raises:
+            VerificationError: If an answer is not a number: nothing can equal such a model.
+        """
+        from vitsd_export.runtimes.keras_runner import KerasRunner
+
+        output: OutputMeaning = "probabilities" if self.answers_probabilities else "logits"
+        with KerasRunner(self.loaded.model, output=output, path=self.loaded.path) as runner:
+            probabilities = runner.probabilities(data.images)
+        broken = int((~np.isfinite(probabilities).all(axis=1)).sum())
+        if broken:
+            raise VerificationError(
+                f"The Keras model {self.loaded.path} itself answers {broken} of {len(data)} images with "
+                "NaN or infinity, so no artifact of it can be verified. Its weights are damaged or its "
+                "training diverged; train or save it again."
+            )
+        return ReferenceAnswers(data, probabilities)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReferenceAnswers:
+    """What the Keras model says about a set of images.
+
+    Attributes:
+        data: The images.
+        probabilities: [N, classes] float32.
+    """
+
+    data: ImageDataset
+    probabilities: np.ndarray
+
+
+def judge(
+    probabilities: np.ndarray, reference: ReferenceAnswers, scheme: str, labels: tuple[str, ...]
+) -> Verification:
+    """Checks an artifact's answers against the gates of its scheme.
+
+    Args:
+        probabilities: [N, classes] float32, the artifact's answers to the reference's images.
+        reference: The Keras model's answers.
+        scheme: Decides the limits.
+        labels: Class names of the model; accuracy is measured where they are those of the images.
+    """
+    truth = reference.data.labels if reference.data.class_names == labels else None
+    return check_parity(compare(reference.probabilities, probabilities, truth), scheme)
+
+
+@dataclasses.dataclass(frozen=True)
+class Verified:
+    """Outcome for one artifact.
+
+    Attributes:
+        path: The artifact.
+        runtime: Name and version of the runtime it was run in.
+        verification: The checks.
+        same_source: Whether its manifest names the reference's file; None without a manifest.
+    """
+
+    path: Path
+    runtime: str
+    verification: Verification
+    same_source: bool | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        return {
+            "path": str(self.path),
+            "runtime": self.runtime,
+            "same_source": self.same_source,
+            "verification": self.verification.to_dict(),
+        }
+
+
+def verify_all(
+    artifacts: Sequence[Path],
+    *,
+    reference: str | None = None,
+    preset: str | None = None,
+    data: str = "sample",
+    data_dir: Path | None = None,
+    scheme: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Verified]:
+    """Compares artifacts with the model they were made from.
+
+    Args:
+        artifacts: ONNX or LiteRT files, SavedModel folders.
+        reference: The model; the bundled one that the artifacts name when None.
+        preset: Architecture, if the reference is a file of weights.
+        data: Test images: `sample`, `cifar10`, `cifar100`, or a folder.
+        data_dir: Where CIFAR lies if `data` is its name.
+        scheme: Whose limits apply; each artifact's own, or float32 where it tells none, when None.
+        progress: Called with what is going on.
+
+    Raises:
+        InputError: If an artifact, the reference or the images cannot be used.
+        UsageError: If an artifact belongs to another model, or names none that is bundled.
+        VerificationError: If the reference itself answers NaN.
+        EnvironmentProblem: If TensorFlow is missing.
+    """
+    with contextlib.ExitStack() as stack:
+        # All are opened before the minutes that the reference may take.
+        runners = [stack.enter_context(open_runner(path)) for path in artifacts]
+        gates = [scheme or _scheme(runner) for runner in runners]
+        for gate in gates:
+            gate_for(gate)
+        names = [reference or _bundled_source(runner) for runner in runners]
+        results = {}
+        for name in dict.fromkeys(names):
+            progress("loading the model")
+            model = Reference.load(name, preset=preset)
+            for path, runner, source in zip(artifacts, runners, names, strict=True):
+                if source == name:
+                    _check_belongs(path, runner, model)
+            images = load_images(
+                data, split="test", size=model.loaded.image_size, data_dir=data_dir
+            )
+            progress(f"asking the Keras model about {len(images)} images")
+            answers = model.answers(images)
+            for path, runner, source, gate in zip(artifacts, runners, names, gates, strict=True):
+                if source != name:
+                    continue
+                progress(f"verifying {path}")
+                labels = model.loaded.labels or runner.labels
+                verification = judge(runner.probabilities(images.images), answers, gate, labels)
+                same = _sha256(runner) == model.loaded.sha256 if runner.manifest else None
+                results[path] = Verified(path, runner.name, verification, same)
+    return [results[path] for path in artifacts]
+
+
+def _scheme(runner: Runner) -> str:
+    return runner.manifest.scheme if runner.manifest else "float32"
+
+
+def _sha256(runner: Runner) -> str | None:
+    return runner.manifest.source.get("sha256") if runner.manifest else None
+
+
+def _bundled_source(runner: Runner) -> str:
+    name = str(runner.manifest.source.get("name")) if runner.manifest else ""
+    if name not in bundled_names():
+        raise UsageError(
+            f"{runner.path} was not made from a bundled model. Name its model with --reference."
+        )
+    return name
+
+
+def _check_belongs(path: Path, runner: Runner, reference: Reference) -> None:
+    loaded = reference.loaded
+    if (runner.image_size, runner.num_classes) != (loaded.image_size, loaded.num_classes):
+        raise UsageError(
+            f"{path} takes images of {runner.image_size} pixels and has {runner.num_classes} classes; "
+            f"the reference {loaded.path} takes {loaded.image_size} and has {loaded.num_classes}. "
+            "Give the model it was made from as --reference."
+        )
