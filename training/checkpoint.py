@@ -1,16 +1,22 @@
-"""Checkpoints of a run: one file an epoch with weights, optimizer, dropout seeds, and the log so far."""
+"""Checkpoints of a run: weights and optimizer in one file, dropout seeds and log in another."""
 
+import contextlib
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
+from vitsd_export.errors import EnvironmentProblem, InputError, UsageError
 
-from vitsd_export.errors import InputError, UsageError
+if TYPE_CHECKING:
+    import keras
 
 _STATE = "state.json"
+
+# What Keras and h5py raise on a damaged file is not documented and varies with the damage.
+_UNREADABLE_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,41 +28,100 @@ class RunState:
         epochs_done: Finished epochs.
         weights: File name of the checkpoint after them.
         log: One row an epoch.
+        seeds: Seed and count of draws of each of the model's dropouts.
     """
 
     configuration: dict[str, Any]
     epochs_done: int
     weights: str
     log: list[dict[str, float]]
+    seeds: list[list[int]]
+
+
+def check_folder(folder: Path, *, resume: bool) -> None:
+    """Checks that a folder can take a run, before time is spent on data and model.
+
+    Args:
+        folder: Where checkpoints will go; it need not exist.
+        resume: Whether a run that lies there is to be continued.
+
+    Raises:
+        UsageError: If the folder holds a run and `resume` is false, or its path is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, not the folder of a run. Give another --output.")
+    if not resume and (folder / _STATE).exists():
+        raise UsageError(
+            f"{folder} already holds a run. Continue it with --resume, or train into another folder."
+        )
+
+
+def make_folder(folder: Path) -> None:
+    """Makes the folder of a run.
+
+    Raises:
+        EnvironmentProblem: If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"The folder {folder} cannot be made: {error.strerror or error}. Give another --output."
+        ) from error
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Reports a write that failed inside the block as something to do outside the program.
+
+    Raises:
+        EnvironmentProblem: If a file could not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"Writing to {folder} failed: {error}. What was there is kept: make room or permit it, and "
+            "go on with --resume."
+        ) from error
 
 
 def save_checkpoint(
-    folder: Path, model: keras.Model, configuration: dict[str, Any], log: list[dict[str, float]]
+    folder: Path, model: "keras.Model", configuration: dict[str, Any], log: list[dict[str, float]]
 ) -> None:
     """Writes the state after an epoch; a crash at any moment leaves this or the last one whole.
 
     Args:
         folder: The run's folder.
-        model: Compiled model; its weights, optimizer and seed states are written.
+        model: Compiled model; its weights, optimizer and dropout seeds are written.
         configuration: What `RunState.configuration` says.
         log: One row for each finished epoch.
+
+    Raises:
+        EnvironmentProblem: If the folder cannot be written to, or the disk is full.
     """
     weights = folder / f"epoch{len(log):04d}.weights.h5"
-    temporary = folder / "writing.weights.h5"
-    model.save_weights(temporary)
-    os.replace(temporary, weights)
-    state = RunState(configuration, len(log), weights.name, log)
-    # The state names the weights, so it is what makes the new checkpoint count.
-    temporary = folder / "writing.json"
-    temporary.write_text(json.dumps(dataclasses.asdict(state), indent=1), encoding="utf-8")
-    os.replace(temporary, folder / _STATE)
-    for old in folder.glob("epoch*.weights.h5"):
-        if old != weights:
-            old.unlink()
+    seeds = [[int(part) for part in variable.numpy()] for variable in _seed_variables(model)]
+    state = RunState(configuration, len(log), weights.name, log, seeds)
+    with writing(folder):
+        temporary = folder / "writing.weights.h5"
+        try:
+            model.save_weights(temporary)
+        except RuntimeError as error:
+            # So h5py reports a disk that is full when a file is closed.
+            raise OSError(str(error)) from error
+        os.replace(temporary, weights)
+        # The state names the weights, so it is what makes the new checkpoint count.
+        temporary = folder / "writing.json"
+        temporary.write_text(json.dumps(dataclasses.asdict(state), indent=1), encoding="utf-8")
+        os.replace(temporary, folder / _STATE)
+        for old in folder.glob("epoch*.weights.h5"):
+            if old != weights:
+                old.unlink()
 
 
 def load_checkpoint(
-    folder: Path, model: keras.Model, configuration: dict[str, Any]
+    folder: Path, model: "keras.Model", configuration: dict[str, Any]
 ) -> RunState | None:
     """Restores the newest state into a compiled model whose optimizer is built.
 
@@ -70,16 +135,10 @@ def load_checkpoint(
     path = folder / _STATE
     if not path.exists():
         return None
-    try:
-        state = RunState(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path} is not the state of a training run: {error}.") from error
+    state = _read_state(path)
+    # As JSON gives it back: tuples are lists.
     expected = json.loads(json.dumps(configuration))
-    different = sorted(
-        key
-        for key in expected.keys() | state.configuration.keys()
-        if expected.get(key) != state.configuration.get(key)
-    )
+    different = _differences(expected, state.configuration)
     if different:
         raise UsageError(
             f"{folder} holds a run with another {', '.join(different)}. Give the options it was "
@@ -87,8 +146,47 @@ def load_checkpoint(
         )
     try:
         model.load_weights(folder / state.weights)
-    except (OSError, ValueError, KeyError) as error:
+        for variable, seed in zip(_seed_variables(model), state.seeds, strict=True):
+            variable.assign(seed)
+    except _UNREADABLE_ERRORS as error:
+        reason = " ".join(str(error).split())
         raise InputError(
-            f"The checkpoint {folder / state.weights} cannot be read: {error}. Train again."
+            f"The checkpoint {folder / state.weights} cannot be read: {reason[:300]}. Train again, into "
+            "another folder."
         ) from error
     return state
+
+
+def _seed_variables(model: "keras.Model") -> "list[keras.Variable]":
+    # `save_weights` leaves them out, and a resumed run would drop other units than an unbroken one.
+    return [variable for variable in model.variables if variable.name == "seed_generator_state"]
+
+
+def _read_state(path: Path) -> RunState:
+    try:
+        state = RunState(**json.loads(path.read_text(encoding="utf-8")))
+        if (
+            not isinstance(state.configuration, dict)
+            or not isinstance(state.weights, str)
+            or not state.log
+            or len(state.log) != state.epochs_done
+            or not isinstance(state.seeds, list)
+        ):
+            raise ValueError("its entries do not fit together")
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path} is not the state of a training run: {error}. Train into another folder."
+        ) from error
+    return state
+
+
+def _differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """Names what differs, `recipe.epochs` where the entries of an entry can be compared."""
+    names = []
+    for key in sorted(expected.keys() | found.keys()):
+        one, other = expected.get(key), found.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            names += [f"{key}.{name}" for name in _differences(one, other)]
+        elif one != other:
+            names.append(key)
+    return names

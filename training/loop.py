@@ -5,33 +5,27 @@ import dataclasses
 import math
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from training.checkpoint import load_checkpoint, save_checkpoint
+from training.checkpoint import check_folder, load_checkpoint, make_folder, save_checkpoint, writing
 from training.evaluation import evaluate
 from training.optimizer import build_optimizer
+from training.progress import EpochDisplay
 from training.recipes import Recipe
 from vitsd_export.data.dataset import ImageDataset
-from vitsd_export.errors import InputError, UsageError, VitsdExportError
+from vitsd_export.errors import InputError, VitsdExportError
 from vitsd_export.model.classifier import build_classifier, set_normalization
 from vitsd_export.model.config import ModelConfig
 
 
 class TrainingDiverged(VitsdExportError):
-    """The loss is no longer a number."""
+    """The loss or a weight is no longer a number."""
 
     exit_code = 4
 
@@ -42,15 +36,18 @@ class Trained:
 
     Attributes:
         model: The model after the last epoch.
-        log: One row an epoch: `epoch`, `loss`, `top1`, `validation_loss`, `validation_top1`,
-            `learning_rate`, `images_per_second`, `seconds`.
+        log: One row an epoch: `epoch`, `loss` and `top1` of the augmented training images,
+            `learning_rate`, `images_per_second`, `seconds`, and, where images are held out,
+            `validation_loss` and `validation_top1`.
     """
 
     model: keras.Model
     log: list[dict[str, float]]
 
 
-def split_validation(data: ImageDataset, count: int, seed: int) -> tuple[ImageDataset, ImageDataset]:
+def split_validation(
+    data: ImageDataset, count: int, seed: int
+) -> tuple[ImageDataset, ImageDataset]:
     """Takes `count` images, chosen by the seed, out of a training set; at most a tenth of it."""
     order = np.random.default_rng((seed, len(data))).permutation(len(data))
     count = min(count, len(data) // 10)
@@ -68,11 +65,106 @@ def _normalization_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def _write_log(path: Path, log: list[dict[str, float]]) -> None:
     temporary = path.with_suffix(".writing")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(log[0]))
-        writer.writeheader()
-        writer.writerows(log)
-    os.replace(temporary, path)
+    with writing(path.parent):
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(log[0]))
+            writer.writeheader()
+            writer.writerows(log)
+        os.replace(temporary, path)
+
+
+def _check_fit(data: ImageDataset, config: ModelConfig) -> None:
+    if data.labels is None or len(data.class_names) != config.num_classes:
+        raise InputError(
+            f"{data.source} has {len(data.class_names)} classes; the model has {config.num_classes}."
+        )
+    if data.images.shape[1:] != (config.input_size, config.input_size, 3):
+        raise InputError(
+            f"{data.source} has images of {data.images.shape[1:]}; the model takes "
+            f"{config.input_size}×{config.input_size} RGB."
+        )
+
+
+def _compiled_model(
+    config: ModelConfig, recipe: Recipe, images: np.ndarray, steps: int
+) -> keras.Model:
+    model = build_classifier(config)
+    set_normalization(model, *_normalization_statistics(images))
+    optimizer = build_optimizer(recipe.optimizer, epochs=recipe.epochs, steps_per_epoch=steps)
+    # A checkpoint can be loaded only into an optimizer that has its slots.
+    optimizer.build(model.trainable_variables)
+    model.compile(
+        optimizer,
+        keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.loss.label_smoothing
+        ),
+        metrics=[keras.metrics.CategoricalAccuracy(name="top1")],
+        jit_compile=_uses_xla(),
+    )
+    return model
+
+
+def _uses_xla() -> bool:
+    # XLA fuses LayerNorm, softmax and GELU: 1.2 times the steps of the plain graph on two cores.
+    return keras.backend.backend() != "torch"
+
+
+def _batches(
+    data: ImageDataset, recipe: Recipe, seed: int, epoch: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the epoch's augmented images [batch, H, W, 3] and one-hot labels [batch, classes]."""
+    rng = np.random.default_rng((seed, epoch))
+    order = rng.permutation(len(data))
+    one_hot = np.eye(len(data.class_names), dtype=np.float32)
+    for start in range(0, len(data) - recipe.batch_size + 1, recipe.batch_size):
+        chosen = data.subset(order[start : start + recipe.batch_size])
+        yield recipe.augmentation(chosen.images, rng), one_hot[chosen.labels]
+
+
+def _train_epoch(
+    model: keras.Model,
+    data: ImageDataset,
+    recipe: Recipe,
+    *,
+    seed: int,
+    epoch: int,
+    display: EpochDisplay,
+) -> dict[str, float]:
+    """Trains one epoch (counted from 0); returns its row of the log.
+
+    Raises:
+        TrainingDiverged: If the loss or a weight becomes NaN or infinite.
+    """
+    started = time.monotonic()
+    loss = top1 = 0.0
+    images = 0
+    for step, (pixels, labels) in enumerate(_batches(data, recipe, seed, epoch), 1):
+        figures = model.train_on_batch(pixels, labels, return_dict=True)
+        model.reset_metrics()
+        if not math.isfinite(figures["loss"]):
+            raise TrainingDiverged(
+                f"The loss became {figures['loss']} in epoch {epoch + 1}, step {step}."
+            )
+        loss += (float(figures["loss"]) - loss) / step
+        top1 += (float(figures["top1"]) - top1) / step
+        images += len(pixels)
+        speed = images / (time.monotonic() - started)
+        display.step(
+            f"epoch {epoch + 1}/{recipe.epochs}",
+            f"loss {loss:.3f} top-1 {top1:.3f} {speed:.0f} images/s",
+        )
+    # The loss of a step is that of the weights before it: it does not tell of the last step.
+    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+        raise TrainingDiverged(f"Weights became NaN or infinite in epoch {epoch + 1}.")
+    seconds = time.monotonic() - started
+    return {
+        "epoch": epoch + 1,
+        "loss": loss,
+        "top1": top1,
+        "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
+        "images_per_second": images / seconds,
+        "seconds": seconds,
+    }
 
 
 def train(
@@ -104,18 +196,11 @@ def train(
     Raises:
         UsageError: If the folder holds a run and `resume` is false, or a run with other options.
         InputError: If the data cannot train this model.
-        TrainingDiverged: If the loss becomes NaN or infinite.
+        TrainingDiverged: If the loss or a weight becomes NaN or infinite.
+        EnvironmentProblem: If the folder cannot be written to, or the disk is full.
     """
     console = console or Console(stderr=True)
-    if data.labels is None or len(data.class_names) != config.num_classes:
-        raise InputError(
-            f"{data.source} has {len(data.class_names)} classes; the model has {config.num_classes}."
-        )
-    if data.images.shape[1:] != (config.input_size, config.input_size, 3):
-        raise InputError(
-            f"{data.source} has images of {data.images.shape[1:]}; the model takes "
-            f"{config.input_size}×{config.input_size} RGB."
-        )
+    _check_fit(data, config)
     training, validation = split_validation(data, recipe.validation_images, seed)
     steps = len(training) // recipe.batch_size
     if not steps:
@@ -123,94 +208,43 @@ def train(
             f"{data.source} has {len(training)} training images, fewer than a batch of "
             f"{recipe.batch_size}. Lower --batch-size."
         )
-
+    check_folder(folder, resume=resume)
+    make_folder(folder)
     keras.utils.set_random_seed(seed)
-    model = build_classifier(config)
-    set_normalization(model, *_normalization_statistics(training.images))
-    optimizer = build_optimizer(recipe.optimizer, epochs=recipe.epochs, steps_per_epoch=steps)
-    optimizer.build(model.trainable_variables)
-    model.compile(
-        optimizer,
-        keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.loss.label_smoothing
-        ),
-        metrics=[keras.metrics.CategoricalAccuracy(name="top1")],
-        # XLA fuses LayerNorm, softmax and GELU: 1.2 times the steps of the plain graph on two cores.
-        jit_compile=keras.backend.backend() != "torch",
-    )
-
+    model = _compiled_model(config, recipe, training.images, steps)
     configuration: dict[str, Any] = {
         "model": dataclasses.asdict(config),
         "recipe": recipe.to_dict(),
         "data": data.sha256(),
         "seed": seed,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    if not resume and (folder / "state.json").exists():
-        raise UsageError(
-            f"{folder} already holds a run. Continue it with --resume, or train into another folder."
-        )
-    state = load_checkpoint(folder, model, configuration) if resume else None
-    log = state.log if state else []
+    log: list[dict[str, float]] = []
+    if resume:
+        state = load_checkpoint(folder, model, configuration)
+        if state is None:
+            console.print(
+                f"{folder} holds no finished epoch; starting from scratch.", soft_wrap=True
+            )
+        else:
+            log = state.log
+            # A crash may have come between the checkpoint and the table.
+            _write_log(folder / "log.csv", log)
 
-    one_hot = np.eye(config.num_classes, dtype=np.float32)
     last_epoch = recipe.epochs if stop_after is None else min(stop_after, recipe.epochs)
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=console,
-    )
-    with progress:
-        bar = progress.add_task(
-            "training", total=last_epoch * steps, completed=len(log) * steps, figures=""
-        )
+    with EpochDisplay(console, steps=last_epoch * steps, done=len(log) * steps) as display:
         for epoch in range(len(log), last_epoch):
-            rng = np.random.default_rng((seed, epoch))
-            order = rng.permutation(len(training))[: steps * recipe.batch_size]
-            started = time.monotonic()
-            loss = top1 = 0.0
-            for step, chosen in enumerate(order.reshape(steps, recipe.batch_size)):
-                images = recipe.augmentation(training.images[chosen], rng)
-                labels = one_hot[training.labels[chosen]]  # type: ignore[index]
-                figures = model.train_on_batch(images, labels, return_dict=True)
-                model.reset_metrics()
-                if not math.isfinite(figures["loss"]):
-                    raise TrainingDiverged(
-                        f"The loss became {figures['loss']} in epoch {epoch + 1}, step {step + 1}. "
-                        f"The state after epoch {epoch} is in {folder}. Lower the learning rate."
-                    )
-                loss += (figures["loss"] - loss) / (step + 1)
-                top1 += (figures["top1"] - top1) / (step + 1)
-                speed = (step + 1) * recipe.batch_size / (time.monotonic() - started)
-                progress.update(
-                    bar,
-                    advance=1,
-                    description=f"epoch {epoch + 1}/{recipe.epochs}",
-                    figures=f"loss {loss:.3f} top-1 {top1:.3f} "
-                    f"{speed:.0f} images/s",
-                )
-            seconds = time.monotonic() - started
-            row = {
-                "epoch": epoch + 1,
-                "loss": float(loss),
-                "top1": float(top1),
-                "learning_rate": float(keras.ops.convert_to_numpy(optimizer.learning_rate)),
-                "images_per_second": steps * recipe.batch_size / seconds,
-                "seconds": seconds,
-            }
+            try:
+                row = _train_epoch(model, training, recipe, seed=seed, epoch=epoch, display=display)
+            except TrainingDiverged as error:
+                kept = f"The state after epoch {epoch} is kept in {folder}. " if epoch else ""
+                raise TrainingDiverged(
+                    f"{error} {kept}Lower --learning-rate and train into another folder."
+                ) from error
             if len(validation):
                 score = evaluate(model, validation)
                 row |= {"validation_loss": score.loss, "validation_top1": score.top1}
             log.append(row)
             save_checkpoint(folder, model, configuration, log)
             _write_log(folder / "log.csv", log)
-            if not console.is_terminal:
-                console.print(
-                    " ".join(f"{k}={v:.6g}" for k, v in row.items()), highlight=False, soft_wrap=True
-                )
+            display.epoch(row)
     return Trained(model, log)

@@ -13,15 +13,18 @@ def build_optimizer(
 ) -> keras.optimizers.Optimizer:
     """Returns AdamW whose learning rate rises linearly, then falls along a cosine to zero.
 
+    Warm-up takes at most half of the run.
+
     Args:
         recipe: Peak learning rate, weight decay, clipping and warm-up.
         epochs: Length of the whole run, warm-up included.
         steps_per_epoch: Optimizer steps in an epoch.
     """
-    warmup_steps = min(round(recipe.warmup_epochs * steps_per_epoch), epochs * steps_per_epoch - 1)
+    # A trial run shorter than the recipe's warm-up shall see the decay too.
+    warmup_steps = min(round(recipe.warmup_epochs * steps_per_epoch), epochs * steps_per_epoch // 2)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup_steps else recipe.learning_rate,
-        decay_steps=max(1, epochs * steps_per_epoch - warmup_steps),
+        decay_steps=epochs * steps_per_epoch - warmup_steps,
         warmup_target=recipe.learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )

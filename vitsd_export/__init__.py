@@ -1,1 +1,42 @@
-"""Exports Keras vision transformers for small datasets to files that apps can run, verified."""
+"""Exports Keras vision transformers for small datasets to files that apps can run, verified.
+
+Names are imported when they are used: `import vitsd_export` does not import TensorFlow, and what
+only runs an artifact never does.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ArtifactInfo": "vitsd_export.inspection",
+    "CalibrationSource": "vitsd_export.export",
+    "EnvironmentProblem": "vitsd_export.errors",
+    "Export": "vitsd_export.export",
+    "Exported": "vitsd_export.export",
+    "InputError": "vitsd_export.errors",
+    "Manifest": "vitsd_export.exporters.manifest",
+    "Prediction": "vitsd_export.prediction",
+    "Target": "vitsd_export.export",
+    "UsageError": "vitsd_export.errors",
+    "VerificationError": "vitsd_export.errors",
+    "Verified": "vitsd_export.verify",
+    "VitsdExportError": "vitsd_export.errors",
+    "inspect_artifact": "vitsd_export.inspection",
+    "open_runner": "vitsd_export.runtimes",
+    "predict": "vitsd_export.prediction",
+    "verify_all": "vitsd_export.verify",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,4 +1,4 @@
-"""Bringing up Keras on TensorFlow, quietly."""
+"""Bringing up TensorFlow, and Keras on it, quietly."""
 
 import contextlib
 import logging
@@ -6,16 +6,43 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 from vitsd_export.errors import EnvironmentProblem
 from vitsd_export.runtimes.native_stderr import quiet_native_stderr
+
+
+def import_tensorflow() -> Any:
+    """Imports TensorFlow without its greetings on standard error.
+
+    Returns:
+        The module.
+
+    Raises:
+        EnvironmentProblem: If it cannot be imported.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        # What TensorFlow logs before it has read its log level cannot be switched off otherwise.
+        with quiet_native_stderr(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import tensorflow as tf
+
+            tf.get_logger().setLevel("ERROR")
+            tf.zeros(())  # Wakes the device search, which logs too.
+    except ImportError as error:
+        raise EnvironmentProblem(
+            f"TensorFlow cannot be imported: {error}. Reinstall vitsd-export with its dependencies."
+        ) from error
+    return tf
 
 
 def use_tensorflow() -> None:
     """Imports Keras on the TensorFlow backend, which every exporter needs.
 
     Raises:
-        EnvironmentProblem: If TensorFlow or Keras cannot be imported, or Keras already runs on another backend.
+        EnvironmentProblem: If TensorFlow or Keras cannot be imported, or Keras already runs on
+            another backend.
     """
     if "keras" in sys.modules:
         backend = sys.modules["keras"].backend.backend()
@@ -25,19 +52,13 @@ def use_tensorflow() -> None:
                 "KERAS_BACKEND=tensorflow before Keras is imported."
             )
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import_tensorflow()
     try:
-        # What TensorFlow logs before its log level is read cannot be switched off otherwise.
-        with quiet_native_stderr(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
+        with quiet_native_stderr():
             import keras  # noqa: F401
-            import tensorflow as tf
-
-            tf.get_logger().setLevel("ERROR")
-            tf.zeros(())  # Wakes the device search, which logs too.
     except ImportError as error:
         raise EnvironmentProblem(
-            f"TensorFlow cannot be imported: {error}. Reinstall vitsd-export with its dependencies."
+            f"Keras cannot be imported: {error}. Reinstall vitsd-export with its dependencies."
         ) from error
 
 

@@ -1,18 +1,24 @@
 """The command line. A command parses, calls one function of the package, and prints."""
 
 import contextlib
-import importlib.metadata
 import json
 import os
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Any, Literal
 
 import typer
 
-from vitsd_export.errors import EnvironmentProblem, UsageError, VitsdExportError
+from vitsd_export import __version__
+from vitsd_export.errors import (
+    EnvironmentProblem,
+    UsageError,
+    VerificationError,
+    VitsdExportError,
+)
 from vitsd_export.pretrained import DEFAULT_MODEL
 
 app = typer.Typer(
@@ -45,14 +51,15 @@ def _set_json(value: bool) -> bool:
 
 def _show_version(value: bool) -> None:
     if value:
-        print(f"vitsd-export {importlib.metadata.version('vitsd-export')}")
+        print(f"vitsd-export {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """Options of the program itself."""
@@ -135,9 +142,10 @@ def _print_verification(title: str, verification: Any) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(highlight=False)
-    console.print(f"[bold]{title}[/]", soft_wrap=True)
+    console.print(Text(title, style="bold"), soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "check", "measured", "limit"):
         table.add_column(heading, justify="left" if heading in ("", "check") else "right")
@@ -307,7 +315,8 @@ def export_all(
     model: Model = DEFAULT_MODEL,
     preset: Preset = None,
     output_dir: Annotated[
-        Path, typer.Option("--output-dir", "-o", help="Folder for the files; made if it is missing.")
+        Path,
+        typer.Option("--output-dir", "-o", help="Folder for the files; made if it is missing."),
     ] = Path("out"),
     calibration_data: CalibrationData = "sample",
     calibration_data_dir: CalibrationDataDir = None,
@@ -349,7 +358,9 @@ def export_all(
 
 @app.command()
 def verify(
-    artifacts: Annotated[list[Path], typer.Argument(help="ONNX or LiteRT files, SavedModel folders.")],
+    artifacts: Annotated[
+        list[Path], typer.Argument(help="ONNX or LiteRT files, SavedModel folders.")
+    ],
     reference: Annotated[
         str | None,
         typer.Option(help="Model they were made from. Default: the bundled one they name."),
@@ -385,12 +396,25 @@ def verify(
     else:
         for result in results:
             images = result.verification.images
-            title = f"{result.path}: {result.verification.scheme} in {result.runtime}, {images} images"
+            title = (
+                f"{result.path}: {result.verification.scheme} in {result.runtime}, {images} images"
+            )
             if result.same_source is False:
                 title += "\n(made from another file than the reference)"
             _print_verification(title, result.verification)
-    if not all(result.verification.passed for result in results):
-        raise typer.Exit(4)
+    failed = [result for result in results if not result.verification.passed]
+    if failed:
+        figures = "; ".join(
+            f"{result.path}: {', '.join(map(str, result.verification.failures))}"
+            for result in failed
+        )
+        # Not raised: standard output already holds the one JSON document.
+        print(
+            f"error: Not as the reference model answers: {figures}. Give the model it was made from "
+            "as --reference, or export it again.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(VerificationError.exit_code)
 
 
 @app.command()
@@ -440,15 +464,60 @@ def inspect(artifact: Artifact, json: Json = False, debug: Debug = False) -> Non
 
 
 def _print_info(info: Any) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(show_header=False, title=str(info.path), title_justify="left", title_style="bold")
+    table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in info.rows():
-        table.add_row(name, value)
-    Console(highlight=False).print(table)
+    for name, value in _info_rows(info):
+        table.add_row(name, Text(value))
+    console = Console(highlight=False)
+    console.print(Text(str(info.path), style="bold"), soft_wrap=True)
+    console.print(table)
+
+
+def _info_rows(info: Any) -> Iterator[tuple[str, str]]:
+    yield "format", ", ".join([info.format, *(f"{k} {v}" for k, v in info.graph.versions.items())])
+    yield "scheme", info.scheme or "unknown (no manifest inside)"
+    yield "size", _size(info.bytes)
+    for name, tensors in (("input", info.inputs), ("output", info.outputs)):
+        for tensor in tensors:
+            yield name, str(tensor)
+    for dtype, group in info.graph.weights.items():
+        yield (
+            "weights",
+            f"{dtype}: {group.elements:,} in {group.tensors} tensors, {_size(group.bytes)}",
+        )
+    total = sum(info.ops.values())
+    yield "operators", f"{total}: " + ", ".join(f"{k} {v}" for k, v in info.ops.items())
+    if info.custom_ops:
+        yield "not built in", ", ".join(info.custom_ops)
+    if info.manifest is None:
+        return
+    manifest = info.manifest
+    shown = ", ".join(manifest.labels[:10])
+    more = len(manifest.labels) - 10
+    yield "labels", f"{len(manifest.labels)}: {shown}" + (f", … {more} more" if more > 0 else "")
+    yield "made from", f"{manifest.source['name']} (SHA-256 {manifest.source['sha256'][:16]}…)"
+    if manifest.calibration:
+        used = manifest.calibration
+        yield (
+            "calibrated",
+            f"{used['calibrated_layers']} of {used['weighted_layers']} layers on {used['count']} images "
+            f"of {used['source']}, seed {used['seed']}",
+        )
+    if manifest.verification:
+        checks = (
+            f"{check['name']} {check['value']:.4g}" for check in manifest.verification["checks"]
+        )
+        yield "verified", f"{manifest.verification['images']} images: " + ", ".join(checks)
+    else:
+        yield "verified", "no"
+    yield "made with", ", ".join(f"{k} {v}" for k, v in manifest.tools.items())
+    yield "created", manifest.created
 
 
 def _report(error: VitsdExportError) -> None:
@@ -463,15 +532,36 @@ def _report(error: VitsdExportError) -> None:
     print(f"error: {error}", file=sys.stderr)
 
 
+def _show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if _State.debug:
+        sys.__excepthook__(kind, error, trace)
+        return
+    reason = " ".join(f"{kind.__name__}: {error}".split())
+    _report(
+        VitsdExportError(
+            f"This is a bug in vitsd-export ({reason}). Run the command again with --debug and report "
+            "what it prints."
+        )
+    )
+
+
 def main() -> None:
     """Runs the command line; exit codes: 0 done, 1 bug, 2 usage, 3 input, 4 verification, 5 environment."""
+    sys.excepthook = _show_bug
+    as_json = "--json" in sys.argv
     try:
-        app()
+        # Not `app()`, which puts an exception hook of its own in place.
+        sys.exit(typer.main.get_command(app)(standalone_mode=not as_json))
+    except typer.TyperException as error:
+        # What typer finds wrong with the options it prints itself, unless JSON is asked for.
+        _State.json = True
+        _report(UsageError(error.format_message()))
+        sys.exit(error.exit_code)
     except VitsdExportError as error:
         if _State.debug:
             traceback.print_exc()
         _report(error)
         sys.exit(error.exit_code)
     except MemoryError:
-        print("error: There is not enough memory for this model.", file=sys.stderr)
+        _report(EnvironmentProblem("There is not enough memory for this model."))
         sys.exit(EnvironmentProblem.exit_code)

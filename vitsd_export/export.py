@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vitsd_export import __version__
 from vitsd_export.backend import quiet_converters
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.labels import default_labels, read_labels_file
@@ -21,7 +22,9 @@ from vitsd_export.errors import EnvironmentProblem, InputError, UsageError, Veri
 from vitsd_export.exporters.manifest import Format, Manifest, TensorSpec, sidecar_path
 from vitsd_export.measure.gates import Verification
 from vitsd_export.pretrained import DEFAULT_MODEL
-from vitsd_export.publishing import check_target, publish, staging, write_text
+from vitsd_export.publishing import check_target, publish, staging
+from vitsd_export.quantization.calibration import Calibration, calibrate
+from vitsd_export.quantization.litert import SUFFICIENT_SQNR, quantize
 from vitsd_export.runtimes import open_runner
 from vitsd_export.verify import Reference, ReferenceAnswers, judge
 
@@ -39,7 +42,6 @@ _TOOLS: dict[Format, tuple[str, ...]] = {
 # tf2onnx 1.17 writes at most opset 18; below 13 its Softmax and Squeeze mean something else.
 ONNX_OPSETS = range(13, 19)
 _FEWEST_CALIBRATION_IMAGES = 16
-
 
 
 class VerificationFailed(VerificationError):
@@ -200,8 +202,8 @@ class Export:
         answers = self._answers if self._verify else None
         with staging(target.path) as staged:
             self._progress(f"converting to {target.format}, {target.scheme}")
-            self._write(target, staged, images)
-            manifest = self._manifest(target, images, source)
+            statistics = self._write(target, staged, images)
+            manifest = self._manifest(target, images, source, statistics)
             if answers is not None:
                 self._progress(f"verifying {target.path.name} on {len(answers.data)} images")
                 verification = self._verify_staged(target, staged, answers)
@@ -211,8 +213,11 @@ class Export:
             _embed(target.format, staged, manifest)
             _check_embedded(staged, manifest)
             manifest = dataclasses.replace(manifest, file=describe_file(staged))
+            beside = sidecar_path(staged)
+            beside.write_text(manifest.to_json() + "\n", encoding="utf-8")
+            # One right after the other: an old manifest would call the new file damaged.
             publish(staged, target.path)
-        write_text(sidecar_path(target.path), manifest.to_json() + "\n")
+            publish(beside, sidecar_path(target.path))
         return Exported(target.path, manifest, verification, time.monotonic() - started)
 
     @functools.cached_property
@@ -238,7 +243,11 @@ class Export:
             )
         return data
 
-    def _write(self, target: Target, staged: Path, images: ImageDataset | None) -> None:
+    def _write(
+        self, target: Target, staged: Path, images: ImageDataset | None
+    ) -> Calibration | None:
+        """Writes the bare artifact; returns what its ranges were taken from, if any were."""
+        calibration = None
         if target.format == "onnx":
             from vitsd_export.exporters.onnx import DEFAULT_OPSET, write_onnx
 
@@ -248,35 +257,37 @@ class Export:
                     self._graph, staged, scheme=target.scheme, opset=opset, batch=target.batch
                 )
         elif target.format == "tflite":
-            staged.write_bytes(self._litert_content(target, images))
+            content, calibration = self._litert_content(target, images)
+            staged.write_bytes(content)
         else:
             from vitsd_export.exporters.saved_model import write_saved_model
 
             with quiet_converters():
                 write_saved_model(self._graph, staged, batch=target.batch)
+        return calibration
 
-    def _litert_content(self, target: Target, images: ImageDataset | None) -> bytes:
+    def _litert_content(
+        self, target: Target, images: ImageDataset | None
+    ) -> tuple[bytes, Calibration | None]:
         from vitsd_export.exporters import tflite
-        from vitsd_export.quantization.calibration import calibrate
-        from vitsd_export.quantization.litert import quantize
 
         batch = target.batch or 1
         if target.scheme == "float16":
             with quiet_converters():
-                return tflite.convert(self._graph, scheme="float16", batch=batch)
+                return tflite.convert(self._graph, scheme="float16", batch=batch), None
         # Eight-bit files are made from the float file, which `all` writes as well.
         if batch not in self._float_litert:
             with quiet_converters():
                 self._float_litert[batch] = tflite.convert(self._graph, batch=batch)
         content = self._float_litert[batch]
         if target.scheme == "float32":
-            return content
+            return content, None
         calibration = None
         if images is not None:
             self._progress(f"calibrating on {len(images)} images")
             calibration = calibrate(content, images.images)
         with quiet_converters():
-            return quantize(content, target.scheme, calibration)
+            return quantize(content, target.scheme, calibration), calibration
 
     def _verify_staged(
         self, target: Target, staged: Path, answers: ReferenceAnswers
@@ -287,13 +298,17 @@ class Export:
         if not verification.passed:
             raise VerificationFailed(
                 f"{target.path} was not written: its {target.scheme} version does not answer as the "
-                f"Keras model does. {_remedy(target)}",
+                f"Keras model does: {'; '.join(map(str, verification.failures))}. {_remedy(target)}",
                 verification,
             )
         return verification
 
     def _manifest(
-        self, target: Target, images: ImageDataset | None, source: CalibrationSource
+        self,
+        target: Target,
+        images: ImageDataset | None,
+        source: CalibrationSource,
+        calibration: Calibration | None,
     ) -> Manifest:
         graph, loaded = self._graph, self._loaded
         size = graph.image_size
@@ -303,14 +318,16 @@ class Export:
             from vitsd_export.exporters.onnx import DEFAULT_OPSET
 
             options["opset"] = target.opset or DEFAULT_OPSET
-        calibration = None
-        if images is not None:
-            calibration = {
+        ranges = None
+        if images is not None and calibration is not None:
+            ranges = {
                 "source": images.source,
                 "split": images.split,
                 "count": len(images),
                 "seed": source.seed,
                 "sha256": images.sha256(),
+                "weighted_layers": len(calibration.layers),
+                "calibrated_layers": len(calibration.layers_above(SUFFICIENT_SQNR)),
             }
         return Manifest(
             format=target.format,
@@ -325,9 +342,9 @@ class Export:
                 "card": {key: value for key, value in loaded.card.items() if key != "labels"},
             },
             options=options,
-            tools=_tool_versions(target.format),
+            tools=_tool_versions(target),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            calibration=calibration,
+            calibration=ranges,
         )
 
 
@@ -352,6 +369,11 @@ def check(target: Target) -> None:
             f"{ONNX_OPSETS.stop - 1}."
         )
     check_target(target.path, folder=target.format == "saved_model")
+    beside = sidecar_path(target.path)
+    if beside.is_dir():
+        raise UsageError(
+            f"{beside}, where the artifact's manifest goes, is a folder. Choose another --output."
+        )
 
 
 def make_folder(folder: Path) -> None:
@@ -371,7 +393,9 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir()
     except OSError as error:
-        raise EnvironmentProblem(f"The folder {folder} cannot be made: {error.strerror}.") from error
+        raise EnvironmentProblem(
+            f"The folder {folder} cannot be made: {error.strerror}."
+        ) from error
 
 
 def _remedy(target: Target) -> str:
@@ -415,9 +439,12 @@ def describe_file(path: Path) -> dict[str, Any]:
     return {"bytes": sum(file.stat().st_size for file in files), "sha256": digest.hexdigest()}
 
 
-def _tool_versions(format: Format) -> dict[str, str]:
-    names = ("vitsd-export", "keras", "tensorflow", "numpy", *_TOOLS[format])
+def _tool_versions(target: Target) -> dict[str, str]:
+    names = ["keras", "tensorflow", "numpy", *_TOOLS[target.format]]
+    if target.scheme in ("dynamic", "int8"):
+        names.append("ai-edge-quantizer")
     return {
         "python": platform.python_version(),
+        "vitsd-export": __version__,
         **{name: importlib.metadata.version(name) for name in names},
     }

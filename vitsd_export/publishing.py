@@ -10,9 +10,12 @@ from pathlib import Path
 
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG)
+
 
 def _problem(error: OSError, target: Path) -> EnvironmentProblem:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in _FULL:
         return EnvironmentProblem(
             f"The disk is full; {target} was not written. Free some space and run this again."
         )
@@ -32,16 +35,24 @@ def check_target(target: Path, *, folder: bool) -> None:
     Raises:
         InputError: If the folder around it does not exist.
         UsageError: If something lies there that is not an artifact of this kind.
+        EnvironmentProblem: If the folder around it cannot be written to.
     """
     parent = target.parent
-    if not parent.is_dir():
-        raise InputError(f"The output folder {parent} does not exist. Create it first.")
-    if not folder and target.is_dir():
-        raise UsageError(f"{target} is a folder; give the name of a file.")
-    if folder and target.exists() and not (target / "saved_model.pb").is_file():
-        raise UsageError(
-            f"{target} exists and is not a SavedModel; it is not overwritten. Choose another --output."
-        )
+    try:
+        if not parent.is_dir():
+            raise InputError(f"The output folder {parent} does not exist. Create it first.")
+        if not folder and target.is_dir():
+            raise UsageError(f"{target} is a folder; give the name of a file.")
+        if folder and target.exists() and not (target / "saved_model.pb").is_file():
+            raise UsageError(
+                f"{target} exists and is not a SavedModel; it is not overwritten. Choose another "
+                "--output."
+            )
+    except OSError as error:
+        # A name that is too long, or a folder that cannot be entered.
+        raise _problem(error, target) from error
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise _problem(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), target)
 
 
 @contextlib.contextmanager
@@ -58,7 +69,7 @@ def staging(target: Path) -> Iterator[Path]:
     try:
         yield folder / target.name
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno in (*_FULL, *_REFUSED):
             raise _problem(error, target) from error
         raise
     finally:
@@ -68,8 +79,8 @@ def staging(target: Path) -> Iterator[Path]:
 def publish(staged: Path, target: Path) -> None:
     """Gives a staged file or folder the target's name.
 
-    A folder cannot replace another in one step: the old one is moved into the staging folder first and moved back
-    if the second step fails.
+    A folder cannot replace another in one step: the old one is moved into the staging folder first
+    and moved back if the second step fails.
     """
     if not staged.is_dir():
         os.replace(staged, target)
@@ -84,10 +95,3 @@ def publish(staged: Path, target: Path) -> None:
     except OSError:
         os.rename(old, target)
         raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a small text file atomically."""
-    with staging(path) as staged:
-        staged.write_text(text, encoding="utf-8")
-        publish(staged, path)

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+
+from vitsd_export.data.labels import CIFAR10_CLASSES, CIFAR100_COARSE_CLASSES, CIFAR100_FINE_CLASSES
 
 Rows = tuple[np.ndarray, np.ndarray]
 
@@ -108,6 +111,53 @@ def write_cifar100_pickles(folder: Path, train: Rows, test: Rows, *, protocol: i
         }
         (target / name).write_bytes(pickle.dumps(batch, protocol))
     return target
+
+
+def _binary_rows(images: np.ndarray, *label_columns: np.ndarray) -> bytes:
+    columns = np.stack(label_columns, axis=1).astype(np.uint8)
+    return np.concatenate([columns, planes(images)], axis=1).tobytes()
+
+
+def _write_names(path: Path, names: tuple[str, ...]) -> None:
+    # The original files end with an empty line.
+    path.write_text("\n".join(names) + "\n\n", newline="\n")
+
+
+def write_cifar10_binary(folder: Path, train: Rows, test: Rows) -> Path:
+    """Writes `cifar-10-batches-bin` into `folder`, the training images over the five batches."""
+    target = folder / "cifar-10-batches-bin"
+    target.mkdir(parents=True)
+    for index, part in enumerate(np.array_split(np.arange(len(train[1])), 5)):
+        rows = _binary_rows(train[0][part], train[1][part])
+        (target / f"data_batch_{index + 1}.bin").write_bytes(rows)
+    (target / "test_batch.bin").write_bytes(_binary_rows(*test))
+    _write_names(target / "batches.meta.txt", CIFAR10_CLASSES)
+    (target / "readme.html").write_text("<html>")
+    return target
+
+
+def write_cifar100_binary(
+    folder: Path, train: Rows, test: Rows, *, coarse: dict[str, np.ndarray] | None = None
+) -> Path:
+    """Writes `cifar-100-binary` into `folder`; a coarse label is a fine one // 5 unless given."""
+    target = folder / "cifar-100-binary"
+    target.mkdir(parents=True)
+    for name, (images, labels) in (("train", train), ("test", test)):
+        superclasses = labels // 5 if coarse is None else coarse[name]
+        (target / f"{name}.bin").write_bytes(_binary_rows(images, superclasses, labels))
+    _write_names(target / "fine_label_names.txt", CIFAR100_FINE_CLASSES)
+    _write_names(target / "coarse_label_names.txt", CIFAR100_COARSE_CLASSES)
+    return target
+
+
+def pack(folder: Path, tarball: Path) -> Path:
+    """Packs a folder under its own name; compressed unless the tarball is called `.tar`."""
+    tarball.parent.mkdir(parents=True, exist_ok=True)
+    mode = "w" if tarball.suffix == ".tar" else "w:gz"
+    options = {} if mode == "w" else {"compresslevel": 1}
+    with tarfile.open(tarball, mode, **options) as archive:  # type: ignore[call-overload]
+        archive.add(folder, folder.name)
+    return tarball
 
 
 def write_parquet(

@@ -13,10 +13,13 @@ import pytest
 from tests.data.layouts import (
     Rows,
     encode,
+    pack,
     planes,
     python2_pickle,
     random_images,
+    write_cifar10_binary,
     write_cifar10_pickles,
+    write_cifar100_binary,
     write_cifar100_pickles,
     write_parquet,
 )
@@ -54,6 +57,54 @@ def keras_home_folder(folder: Path, rows: Rows2) -> Path:
 def keras_old_name(folder: Path, rows: Rows2) -> Path:
     pickles_folder(folder / "datasets", rows)
     return folder
+
+
+def binary_folder(folder: Path, rows: Rows2) -> Path:
+    return write_cifar10_binary(folder, rows["train"], rows["test"])
+
+
+def binary_parent(folder: Path, rows: Rows2) -> Path:
+    return binary_folder(folder, rows).parent
+
+
+def binary_renamed(folder: Path, rows: Rows2) -> Path:
+    return binary_folder(folder, rows).rename(folder / "mine")
+
+
+def tarball(folder: Path, rows: Rows2) -> Path:
+    return pack(pickles_folder(folder / "unpacked", rows), folder / "cifar-10-python.tar.gz")
+
+
+def tarball_renamed(folder: Path, rows: Rows2) -> Path:
+    return tarball(folder, rows).rename(folder / "download (1)")
+
+
+def tarball_root(folder: Path, rows: Rows2) -> Path:
+    return pack(pickles_folder(folder, rows), folder / "root" / "cifar-10-python.tar.gz").parent
+
+
+def tarball_root_uncompressed(folder: Path, rows: Rows2) -> Path:
+    return pack(pickles_folder(folder, rows), folder / "root" / "cifar-10-python.tar").parent
+
+
+def tarball_keras_archive(folder: Path, rows: Rows2) -> Path:
+    archive = folder / "keras" / "datasets" / "cifar-10-batches-py-target_archive"
+    return pack(pickles_folder(folder, rows), archive).parents[1]
+
+
+def tarball_binary(folder: Path, rows: Rows2) -> Path:
+    return pack(binary_folder(folder / "unpacked", rows), folder / "cifar-10-binary.tar.gz")
+
+
+def tarball_binary_root(folder: Path, rows: Rows2) -> Path:
+    return pack(binary_folder(folder, rows), folder / "root" / "cifar-10-binary.tgz").parent
+
+
+def torchvision_root(folder: Path, rows: Rows2) -> Path:
+    root = pickles_parent(folder / "root", rows)
+    # What the extracted folder makes unnecessary is not opened.
+    (root / "cifar-10-python.tar.gz").write_bytes(b"\x1f\x8bdamaged")
+    return root
 
 
 def _parquet(
@@ -99,6 +150,17 @@ def parquet_binary(folder: Path, rows: Rows2) -> Path:
         keras_datasets_folder,
         keras_home_folder,
         keras_old_name,
+        binary_folder,
+        binary_parent,
+        binary_renamed,
+        tarball,
+        tarball_renamed,
+        tarball_root,
+        tarball_root_uncompressed,
+        tarball_keras_archive,
+        tarball_binary,
+        tarball_binary_root,
+        torchvision_root,
         parquet_flat,
         parquet_plain_text,
         parquet_data,
@@ -124,7 +186,18 @@ def test_cifar10_is_read_exactly_in_every_layout(
     assert detect_cifar(folder) == ("cifar10",)
 
 
-@pytest.mark.parametrize("layout", ["pickles 2", "pickles 5", "parquet", "parquet label"])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "pickles 2",
+        "pickles 5",
+        "binary",
+        "tarball of pickles",
+        "tarball of binary",
+        "parquet",
+        "parquet label",
+    ],
+)
 @pytest.mark.parametrize("split", SPLITS)
 def test_cifar100_is_read_exactly_in_every_layout(
     tmp_path: Path, cifar100_rows: Rows2, layout: str, split: Literal["train", "test"]
@@ -132,6 +205,14 @@ def test_cifar100_is_read_exactly_in_every_layout(
     if layout.startswith("pickles"):
         protocol = int(layout[-1])
         write_cifar100_pickles(tmp_path, *cifar100_rows.values(), protocol=protocol)
+    elif layout == "binary":
+        write_cifar100_binary(tmp_path, *cifar100_rows.values())
+    elif layout == "tarball of pickles":
+        folder = write_cifar100_pickles(tmp_path / "unpacked", *cifar100_rows.values())
+        pack(folder, tmp_path / "cifar-100-python.tar.gz")
+    elif layout == "tarball of binary":
+        folder = write_cifar100_binary(tmp_path / "unpacked", *cifar100_rows.values())
+        pack(folder, tmp_path / "cifar-100-binary.tar.gz")
     else:
         for name, (images, labels) in cifar100_rows.items():
             columns = {"fine_label": labels, "coarse_label": labels // 5}
@@ -206,7 +287,7 @@ def test_empty_keras_cache_fails_and_says_how_to_fetch() -> None:
 
 
 @pytest.mark.parametrize("asked", ["cifar10", "cifar100"])
-@pytest.mark.parametrize("layout", ["pickles", "parquet"])
+@pytest.mark.parametrize("layout", ["pickles", "binary", "tarball", "parquet"])
 def test_the_other_data_set_is_refused(
     tmp_path: Path,
     cifar10_rows: Rows2,
@@ -217,8 +298,20 @@ def test_the_other_data_set_is_refused(
     held = {"cifar10": "cifar100", "cifar100": "cifar10"}[asked]
     rows = cifar10_rows if held == "cifar10" else cifar100_rows
     write = write_cifar10_pickles if held == "cifar10" else write_cifar100_pickles
-    if layout == "pickles":
+    if layout == "binary":
+        write = write_cifar10_binary if held == "cifar10" else write_cifar100_binary
+    if layout in ("pickles", "binary"):
         write(tmp_path, *rows.values())
+    elif layout == "tarball":
+        # Known by what it holds, not by its name.
+        folder = write(tmp_path / "unpacked", *rows.values())
+        stem = "cifar-10-python" if asked == "cifar10" else "cifar-100-python"
+        archive = pack(folder, tmp_path / f"{stem}.tar.gz")
+        with pytest.raises(InputError, match=f"holds {held}, but {asked} was asked for"):
+            load_cifar(asked, "train", archive)
+        with pytest.raises(InputError, match="does not hold CIFAR"):
+            load_cifar(asked, "train", tmp_path)
+        return
     else:
         _parquet(tmp_path, rows, label="label" if held == "cifar10" else "fine_label")
     with pytest.raises(InputError, match=f"holds {held}, but {asked} was asked for"):
@@ -232,7 +325,7 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
 
 def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cifar-10-python.tar.gz").touch()
-    with pytest.raises(InputError, match=r"cifar-10-python\.tar\.gz is a file"):
+    with pytest.raises(InputError, match=r"cifar-10-python\.tar\.gz is a file, but no tarball"):
         load_cifar("cifar10", "train", tmp_path / "cifar-10-python.tar.gz")
 
 
@@ -463,6 +556,49 @@ def test_real_cifar10_test_images_are_read(data_dir: str) -> None:
     assert set(dataset.labels.tolist()) == set(range(10))
     # Published mean of CIFAR-10's channels: 125.3, 123.0, 113.9.
     np.testing.assert_allclose(dataset.images.mean((0, 1, 2)), [125.3, 123.0, 113.9], atol=5)
+
+
+@pytest.mark.parametrize("layout", ["binary", "tarball", "tarball of binary"])
+@pytest.mark.parametrize("split", SPLITS)
+def test_real_cifar10_is_the_same_in_every_layout(
+    tmp_path: Path, layout: str, split: Literal["train", "test"]
+) -> None:
+    pickles = SHARED / "cifar-10-batches-py"
+    if not pickles.is_dir():
+        pytest.skip("the real data is not here")
+    expected = {name: load_cifar("cifar10", name, pickles) for name in SPLITS}
+    if layout == "tarball":
+        found = pack(pickles, tmp_path / "cifar-10-python.tar")
+    else:
+        rows = [(part.images, part.labels) for part in expected.values()]
+        found = write_cifar10_binary(tmp_path, *rows)  # type: ignore[arg-type]
+    if layout == "tarball of binary":
+        found = pack(found, tmp_path / "root" / "cifar-10-binary.tar").parent
+    assert load_cifar("cifar10", split, found).sha256() == expected[split].sha256()
+
+
+@pytest.mark.parametrize("layout", ["binary", "tarball", "tarball of binary"])
+@pytest.mark.parametrize("coarse", [False, True])
+def test_real_cifar100_is_the_same_in_every_layout(
+    tmp_path: Path, layout: str, coarse: bool
+) -> None:
+    pickles = SHARED / "cifar-100-python"
+    if not pickles.is_dir():
+        pytest.skip("the real data is not here")
+    if layout == "tarball":
+        found = pack(pickles, tmp_path / "cifar-100-python.tar.gz")
+    else:
+        fine = [load_cifar("cifar100", split, pickles) for split in SPLITS]
+        rows = [(part.images, part.labels) for part in fine]
+        superclasses = {
+            split: load_cifar("cifar100", split, pickles, coarse=True).labels for split in SPLITS
+        }
+        found = write_cifar100_binary(tmp_path, *rows, coarse=superclasses)  # type: ignore[arg-type]
+    if layout == "tarball of binary":
+        found = pack(found, tmp_path / "root" / "cifar-100-binary.tar.gz").parent
+    for split in SPLITS:
+        expected = load_cifar("cifar100", split, pickles, coarse=coarse)
+        assert load_cifar("cifar100", split, found, coarse=coarse).sha256() == expected.sha256()
 
 
 def test_real_cifar100_agrees_between_fine_and_coarse_labels() -> None:

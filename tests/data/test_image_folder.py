@@ -114,6 +114,13 @@ def test_many_unreadable_images_are_counted(tmp_path: Path) -> None:
         load_image_folder(tmp_path, 8)
 
 
+def test_images_that_do_not_fit_into_memory_are_refused(tmp_path: Path) -> None:
+    write_images(tmp_path, ["a.png"])
+    for size in (10**7, 10**12):
+        with pytest.raises(InputError, match=f"1 images of {size}×{size} pixels .* do not fit"):
+            load_image_folder(tmp_path, size)
+
+
 def test_images_beside_classes_are_refused(tmp_path: Path) -> None:
     write_images(tmp_path, ["a.png"])
     write_images(tmp_path / "cat", ["a.png"])

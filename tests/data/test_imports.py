@@ -18,13 +18,16 @@ def loaded_by(statement: str) -> set[str]:
     return set(run.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["", ".dataset", ".labels", ".cifar", ".sources", ".sample"])
+@pytest.mark.parametrize(
+    "module", ["", ".dataset", ".labels", ".cifar", ".detection", ".tarball", ".sources", ".sample"]
+)
 def test_light_modules_import_nothing_heavy(module: str) -> None:
     assert loaded_by(f"import vitsd_export.data{module}") == set()
 
 
-def test_images_import_pillow_alone() -> None:
-    assert loaded_by("import vitsd_export.data.image_folder") == {"PIL"}
+@pytest.mark.parametrize("module", ["image_folder", "folder_split"])
+def test_images_import_pillow_alone(module: str) -> None:
+    assert loaded_by(f"import vitsd_export.data.{module}") == {"PIL"}
 
 
 def test_loading_imports_neither_keras_nor_tensorflow() -> None:

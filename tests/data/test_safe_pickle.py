@@ -131,6 +131,8 @@ def test_registered_extension_is_refused(file: Path) -> None:
         (pickle.dumps({"data": np.array([None])}, 4), "have no place in CIFAR"),
         (pickle.dumps({"data": np.zeros(2, [("a", "u1")])}, 4), "have no place in CIFAR"),
         (b"\x80\x02U\x01xQ.", "persistent"),
+        # Python warns of the unknown escape sequence.
+        (b"S'\\q'\n.", "a dictionary was expected, not bytes"),
     ],
 )
 def test_pickle_of_something_else_is_refused(file: Path, content: bytes, message: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from vitsd_export.data.cifar import load_cifar
 from vitsd_export.data.labels import CIFAR10_CLASSES
-from vitsd_export.data.pickles import TRAIN_BATCHES, read_batch
+from vitsd_export.data.originals import TRAIN_BATCHES
+from vitsd_export.data.pickles import read_batch
 from vitsd_export.data.sample import SAMPLE_FOLDER, load_sample
 from vitsd_export.errors import UsageError
 

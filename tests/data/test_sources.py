@@ -8,6 +8,7 @@ import pytest
 from tests.data.layouts import (
     Rows,
     encode,
+    pack,
     random_images,
     write_cifar10_pickles,
     write_cifar100_pickles,
@@ -74,6 +75,40 @@ def test_cifar_folder_is_detected(
     dataset = load_images(str(tmp_path), split="test", size=32)
     assert (dataset.name, dataset.split) == ("cifar10", "test")
     np.testing.assert_array_equal(dataset.images, cifar10_rows["test"][0])
+
+
+def test_tarball_of_cifar_is_loaded_by_its_path(
+    tmp_path: Path, cifar10_rows: dict[str, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_cifar10_pickles(tmp_path / "unpacked", *cifar10_rows.values())
+    tarball = pack(folder, tmp_path / "cifar-10-python.tar.gz")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for source in (str(tarball), f"~/{tarball.name}"):
+        dataset = load_images(source, split="test", size=32)
+        np.testing.assert_array_equal(dataset.images, cifar10_rows["test"][0])
+        assert dataset.source == str(tarball)
+    by_name = load_images("cifar10", split="train", size=32, data_dir=tarball)
+    np.testing.assert_array_equal(by_name.images, cifar10_rows["train"][0])
+
+
+def test_tarball_of_both_data_sets_wants_a_name(
+    tmp_path: Path, cifar10_rows: dict[str, Rows], cifar100_rows: dict[str, Rows]
+) -> None:
+    write_cifar10_pickles(tmp_path / "both", *cifar10_rows.values())
+    write_cifar100_pickles(tmp_path / "both", *cifar100_rows.values())
+    tarball = pack(tmp_path / "both", tmp_path / "both.tar.gz")
+    with pytest.raises(UsageError, match="holds both cifar10 and cifar100"):
+        load_images(str(tarball), split="test", size=32)
+    assert len(load_images("cifar10", split="test", size=32, data_dir=tarball)) == 6
+    assert len(load_images("cifar100", split="test", size=32, data_dir=tarball)) == 5
+
+
+def test_tarball_of_other_images_is_refused(tmp_path: Path) -> None:
+    write_images(tmp_path / "pictures" / "cat", 2)
+    tarball = pack(tmp_path / "pictures", tmp_path / "pictures.tar.gz")
+    with pytest.raises(InputError, match=r"pictures\.tar\.gz is a tarball without CIFAR"):
+        load_images(str(tarball), split="test", size=32)
 
 
 def test_image_folder_is_loaded_and_sampled_before_reading(tmp_path: Path) -> None:

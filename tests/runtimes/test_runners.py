@@ -231,7 +231,7 @@ def test_keras_runner_runs_logits_and_probabilities() -> None:
 def test_softmax_is_stable_and_keeps_nan() -> None:
     logits = np.array([[1000.0, 1000.0, -1000.0], [np.nan, 0, 0], [np.inf, 0, 0]], np.float32)
     answers = softmax(logits)
-    np.testing.assert_array_equal(answers[0], np.float32([0.5, 0.5, 0]))
+    np.testing.assert_array_equal(answers[0], np.array([0.5, 0.5, 0], np.float32))
     assert np.isnan(answers[1:, 0]).all()
 
 

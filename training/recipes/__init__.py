@@ -25,10 +25,21 @@ class OptimizerRecipe:
     clip_norm: float
     warmup_epochs: float
 
+    def __post_init__(self) -> None:
+        # Written so that NaN fails too.
+        if not 0 < self.learning_rate < float("inf"):
+            raise UsageError(
+                f"The learning rate must be positive and finite, not {self.learning_rate}."
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class LossRecipe:
-    """Cross-entropy. Attributes: label_smoothing: Mass moved from the label to all classes."""
+    """Cross-entropy.
+
+    Attributes:
+        label_smoothing: Mass moved from the label to all classes, evenly.
+    """
 
     label_smoothing: float
 
@@ -61,13 +72,14 @@ class Recipe:
 def recipe_names() -> list[str]:
     """Returns the names `load_recipe` accepts."""
     files = resources.files(__package__).iterdir()
-    return sorted(
-        file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")
-    )
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
 def load_recipe(name: str) -> Recipe:
     """Reads a recipe by name.
+
+    Args:
+        name: Name of a TOML file beside this module, without its suffix.
 
     Raises:
         UsageError: If there is no such recipe.

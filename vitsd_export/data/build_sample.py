@@ -17,9 +17,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vitsd_export.data.detection import find_extracted
 from vitsd_export.data.folders import require_folder
 from vitsd_export.data.labels import CIFAR10_CLASSES
-from vitsd_export.data.pickles import TEST_BATCH, TRAIN_BATCHES, find_folder, read_batch
+from vitsd_export.data.originals import TEST_BATCH, TRAIN_BATCHES
+from vitsd_export.data.pickles import read_batch
 from vitsd_export.data.sample import sample_file
 from vitsd_export.errors import InputError, VitsdExportError
 
@@ -47,9 +49,10 @@ def build_sample(
     Raises:
         InputError: If the pickles are missing, damaged or hold too few images.
     """
-    folder = find_folder(require_folder(data_dir, "CIFAR-10"), "cifar10")
-    if folder is None:
+    found = find_extracted(require_folder(data_dir, "CIFAR-10"), "cifar10")
+    if found is None or found.original.version != "python":
         raise InputError(f"{data_dir} does not hold the original pickles cifar-10-batches-py.")
+    folder = Path(found.container.source())
     target = Path(output)
     target.mkdir(parents=True, exist_ok=True)
     _write(list(_calibration_rows(folder, calibration)), target / sample_file("train"))

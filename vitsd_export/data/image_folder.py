@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from vitsd_export.data.dataset import ImageDataset, sample_indices
 from vitsd_export.data.folders import require_folder
-from vitsd_export.data.images import read_image, resize_image
+from vitsd_export.data.images import check_size, read_image, resize_image
 from vitsd_export.errors import InputError, UsageError
 
 _EXTENSIONS = frozenset(
@@ -31,7 +32,7 @@ _EXTENSIONS = frozenset(
         ".webp",
     }
 )
-_SPLIT_NAMES = frozenset({"train", "test", "val", "valid", "validation"})
+SPLIT_NAMES = frozenset({"train", "test", "val", "valid", "validation"})
 _MOST_NAMED = 5
 
 
@@ -58,7 +59,7 @@ class ImageFiles:
             UsageError: If `count` is less than 1.
             InputError: If there are fewer than `count` files.
         """
-        return self._take(sample_indices(len(self.paths), count, seed, source=str(self.folder)))
+        return self.take(sample_indices(len(self.paths), count, seed, source=str(self.folder)))
 
     def spread(self, limit: int) -> Self:
         """Returns at most `limit` files, taken evenly, so that every class has its share.
@@ -69,9 +70,10 @@ class ImageFiles:
         if limit < 1:
             raise UsageError(f"The number of images to read must be at least 1, not {limit}.")
         count = min(limit, len(self.paths))
-        return self._take(np.arange(count) * len(self.paths) // count)
+        return self.take(np.arange(count) * len(self.paths) // count)
 
-    def _take(self, indices: np.ndarray) -> Self:
+    def take(self, indices: np.ndarray) -> Self:
+        """Returns the files at `indices` (integers), in that order."""
         chosen = indices.tolist()
         return dataclasses.replace(
             self,
@@ -85,27 +87,65 @@ class ImageFiles:
         Raises:
             InputError: If files cannot be read; it names them.
         """
-        images, problems = [], []
-        for path in self.paths:
+        dataset, problems = self.read_usable(size, split=split)
+        if problems:
+            raise InputError(describe_problems(self.folder, problems, len(self.paths)))
+        return dataset
+
+    def read_usable(self, size: int, *, split: str = "unknown") -> tuple[ImageDataset, list[str]]:
+        """Reads the files that can be read, each resized to `size` by `size` pixels.
+
+        Returns:
+            The images, and what is wrong with each of the other files, naming it.
+
+        Raises:
+            InputError: If the images do not fit into memory.
+            UsageError: If `size` is less than 1.
+        """
+        check_size(size)
+        try:
+            # Not a list to be stacked: a large folder would need twice its memory.
+            images = np.empty((len(self.paths), size, size, 3), np.uint8)
+        except (MemoryError, ValueError) as error:
+            raise InputError(
+                f"{len(self.paths)} images of {size}×{size} pixels from {self.folder} do not fit "
+                "into memory. Use a smaller size or fewer images."
+            ) from error
+        usable: list[int] = []
+        problems: list[str] = []
+        for index, path in enumerate(self.paths):
             try:
-                images.append(resize_image(read_image(path), size))
+                images[len(usable)] = resize_image(read_image(path), size)
             except InputError as error:
                 problems.append(str(error))
-        if problems:
-            more = len(problems) - _MOST_NAMED
-            raise InputError(
-                f"{len(problems)} of the {len(self.paths)} images in {self.folder} cannot be used. "
-                + " ".join(problems[:_MOST_NAMED])
-                + (f" And {more} more." if more > 0 else "")
-            )
-        return ImageDataset(
-            images=np.stack(images),
-            labels=None if self.labels is None else np.array(self.labels, np.int64),
+            else:
+                usable.append(index)
+        labels = None if self.labels is None else np.array(self.labels, np.int64)[usable]
+        dataset = ImageDataset(
+            images=images[: len(usable)],
+            labels=labels,
             class_names=self.class_names,
             name=self.folder.resolve().name,
             split=split,
             source=str(self.folder),
         )
+        return dataset, problems
+
+
+def describe_problems(folder: Path, problems: Sequence[str], total: int) -> str:
+    """Returns a paragraph on images that cannot be used, which names the first of them.
+
+    Args:
+        folder: Where they lie.
+        problems: What is wrong with each, naming its file.
+        total: Number of images, these included.
+    """
+    more = len(problems) - _MOST_NAMED
+    return (
+        f"{len(problems)} of the {total} images in {folder} cannot be used. "
+        + " ".join(problems[:_MOST_NAMED])
+        + (f" And {more} more." if more > 0 else "")
+    )
 
 
 def find_image_files(path: Path | str) -> ImageFiles:
@@ -119,10 +159,11 @@ def find_image_files(path: Path | str) -> ImageFiles:
             subfolders, or its subfolders are not classes but splits.
     """
     folder = require_folder(path, "images")
-    flat = _images_in(folder)
-    subfolders = [entry for entry in _visible(folder) if entry.is_dir()]
-    classes = {entry.name: _images_in(require_folder(entry, "images")) for entry in subfolders}
-    if not flat and classes and set(classes) <= _SPLIT_NAMES:
+    flat = images_in(folder)
+    classes = {
+        entry.name: images_in(require_folder(entry, "images")) for entry in subfolders(folder)
+    }
+    if not flat and classes and set(classes) <= SPLIT_NAMES:
         raise InputError(
             f"The subfolders of {folder} ({', '.join(classes)}) are splits, not classes. "
             "Give one of them."
@@ -155,8 +196,8 @@ def find_split(path: Path | str, split: str) -> Path | None:
     A class may be called `train` (CIFAR-100 has one): they are splits only if all are named so.
     """
     folder = require_folder(path, "images")
-    names = {entry.name for entry in _visible(folder) if entry.is_dir()}
-    return folder / split if split in names and names <= _SPLIT_NAMES else None
+    names = {entry.name for entry in subfolders(folder)}
+    return folder / split if split in names and names <= SPLIT_NAMES else None
 
 
 def load_image_folder(path: Path | str, size: int, *, limit: int | None = None) -> ImageDataset:
@@ -183,7 +224,13 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith((".", "__")))
 
 
-def _images_in(folder: Path) -> list[Path]:
+def subfolders(folder: Path) -> list[Path]:
+    """Returns the subfolders that are not hidden, sorted."""
+    return [entry for entry in _visible(folder) if entry.is_dir()]
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Returns the image files directly in a folder, sorted."""
     return [
         entry
         for entry in _visible(folder)

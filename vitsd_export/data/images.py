@@ -102,8 +102,7 @@ def resize_image(image: np.ndarray, size: int) -> np.ndarray:
     Raises:
         UsageError: If `size` is less than 1.
     """
-    if size < 1:
-        raise UsageError(f"Images cannot be resized to {size} pixels.")
+    check_size(size)
     height, width = image.shape[:2]
     if height == width == size:
         return image
@@ -113,6 +112,16 @@ def resize_image(image: np.ndarray, size: int) -> np.ndarray:
     square = np.ascontiguousarray(image[top : top + side, left : left + side])
     scaled = Image.fromarray(square).resize((size, size), Image.Resampling.BILINEAR)
     return np.array(scaled)
+
+
+def check_size(size: int) -> None:
+    """Makes sure that images can have a height and width, in pixels.
+
+    Raises:
+        UsageError: If `size` is less than 1.
+    """
+    if size < 1:
+        raise UsageError(f"Images cannot be resized to {size} pixels.")
 
 
 def _check_white_is_known(image: Image.Image, where: str) -> None:

@@ -10,11 +10,13 @@ booleans.)
 import io
 import pickle
 import pickletools
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vitsd_export.data.containers import read_file
 from vitsd_export.errors import InputError
 
 # What the unpickler raises on a damaged file.
@@ -125,34 +127,46 @@ class _CifarUnpickler(pickle.Unpickler):
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
-    """Reads a dictionary from a CIFAR pickle of Python 2 or 3.
+    """Reads a dictionary from a CIFAR pickle, as `parse_pickle` does.
+
+    Raises:
+        InputError: If the file cannot be read, or `parse_pickle` refuses it.
+    """
+    return parse_pickle(read_file(path), str(path))
+
+
+def parse_pickle(data: bytes, where: str) -> dict[str, Any]:
+    """Reads a dictionary from the bytes of a CIFAR pickle of Python 2 or 3.
+
+    Args:
+        data: The pickle.
+        where: Its file, for the message.
 
     Returns:
         The dictionary with its keys as strings; arrays as `numpy.ndarray`, other values as pickled
         (strings of Python 2 as bytes).
 
     Raises:
-        InputError: If the file cannot be read, is damaged, holds something else than a dictionary,
-            or names anything that a CIFAR pickle does not need; in that case nothing of it was
-            executed.
+        InputError: If the pickle is damaged, holds something else than a dictionary, or names
+            anything that a CIFAR pickle does not need; in that case nothing of it was executed.
     """
     try:
-        data = path.read_bytes()
-        _check_memo(data)
-        content = _CifarUnpickler(io.BytesIO(data), encoding="bytes").load()
+        with warnings.catch_warnings():
+            # Of unknown escape sequences, which a damaged string may hold.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            _check_memo(data)
+            content = _CifarUnpickler(io.BytesIO(data), encoding="bytes").load()
         if not isinstance(content, dict):
             raise TypeError(f"a dictionary was expected, not {type(content).__name__}")
         return {_text(key): _unwrap(value) for key, value in content.items()}
     except _ForbiddenNameError as error:
         raise InputError(
-            f"{path} is refused as unsafe: it asks for {error}, which no CIFAR file needs. Nothing "
-            "of it was executed. Download the data set again from a source you trust."
+            f"{where} is refused as unsafe: it asks for {error}, which no CIFAR file needs. "
+            "Nothing of it was executed. Download the data set again from a source you trust."
         ) from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     except _DAMAGED_ERRORS as error:
         raise InputError(
-            f"{path} is truncated or is not a CIFAR file ({error}). Download the data set again."
+            f"{where} is truncated or is not a CIFAR file ({error}). Download the data set again."
         ) from error
 
 

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vitsd_export.data.cifar import CIFAR_NAMES, Split, detect_cifar, load_cifar
+from vitsd_export.data.cifar import load_cifar
 from vitsd_export.data.dataset import ImageDataset
+from vitsd_export.data.detection import detect_cifar
 from vitsd_export.data.folders import require_folder
-from vitsd_export.errors import UsageError
+from vitsd_export.data.originals import CIFAR_NAMES, Split
+from vitsd_export.data.tarball import is_tarball
+from vitsd_export.errors import InputError, UsageError
 
 SAMPLE = "sample"
 
@@ -26,13 +29,13 @@ def load_images(
 
     Args:
         source: `sample` for the bundled sample of CIFAR-10, `cifar10` or `cifar100` for these in
-            `data_dir`, otherwise a folder: CIFAR in one of the layouts `load_cifar` reads, a folder
-            of images, or one with a subfolder of images for each class. If an image folder has a
-            subfolder named as the split, that is read.
+            `data_dir`, otherwise a path: CIFAR in one of the layouts `load_cifar` reads, its
+            tarball among them, a folder of images, or one with a subfolder of images for each
+            class. If an image folder has a subfolder named as the split, that is read.
         split: `train` or `test`.
         size: Height and width of the images, in pixels; images of another size are cut to their
             central square and resized.
-        data_dir: Where CIFAR lies if `source` is its name; None for the Keras cache.
+        data_dir: Where CIFAR is, as for `load_cifar`, if `source` is its name; None for the Keras cache.
         count: Number of images to draw at random without replacement; all when None.
         seed: Seed of the draw.
 
@@ -58,16 +61,21 @@ def load_images(
         part = load_sample("calibration" if split == "train" else "verification")
         return _fit(part, size, count, seed)
 
-    folder = require_folder(source, "images")
-    held = detect_cifar(folder)
+    is_packed = is_tarball(source)
+    path = Path(source).expanduser() if is_packed else require_folder(source, "images")
+    held = detect_cifar(path)
     if len(held) > 1:
         raise UsageError(
-            f"{folder} holds both {' and '.join(held)}. Name the one to read and give the "
-            "folder as the data folder."
+            f"{path} holds both {' and '.join(held)}. Name the one to read and give "
+            "this path as the data folder."
         )
     if held:
-        return _fit(load_cifar(held[0], split, folder), size, count, seed)
-    return _load_folder(folder, split, size, count, seed)
+        return _fit(load_cifar(held[0], split, path), size, count, seed)
+    if is_packed:
+        raise InputError(
+            f"{path} is a tarball without CIFAR. Extract it, and give the folder of the images."
+        )
+    return _load_folder(path, split, size, count, seed)
 
 
 def _load_folder(

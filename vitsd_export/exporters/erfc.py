@@ -1,8 +1,9 @@
 """tf2onnx handler for `Erfc`, which exact GELU lowers to and tf2onnx 1.17 does not know.
 
-TensorFlow writes GELU as x/2 · erfc(-x/√2). ONNX has Erf (opset 9), and erfc(u) = 1 - erf(u). As erf is odd,
-erfc(-v) = 1 + erf(v): where the argument is a negation, this form drops it and leaves
-x/2 · (1 + erf(x/√2)), the pattern that onnxruntime fuses into one Gelu.
+TensorFlow writes GELU as x/2 · erfc(-x · 1/√2). ONNX has Erf (opset 9), and erfc(u) = 1 - erf(u). As erf
+is odd, erfc(-v) = 1 + erf(v): where the argument is a negation, this form drops it and leaves
+x/2 · (1 + erf(x / √2)), the pattern that onnxruntime fuses into one Gelu. It looks for a division, so
+a factor becomes one.
 """
 
 from typing import Any
@@ -21,9 +22,7 @@ class Erfc:
         argument = node.input[0]
         opposite = _negated_argument(ctx, node.inputs[0])
         erf = ctx.make_node("Erf", [opposite or argument])
-        one = ctx.make_const(
-            name=f"{node.name}/one", np_val=np.ones((), ctx_dtype(ctx, argument))
-        )
+        one = ctx.make_const(name=f"{node.name}/one", np_val=np.ones((), ctx_dtype(ctx, argument)))
         ctx.remove_node(node.name)
         ctx.make_node(
             "Add" if opposite else "Sub",
@@ -45,8 +44,19 @@ def _negated_argument(ctx: Any, producer: Any) -> str | None:
     if producer.type == "Neg":
         return str(producer.input[0])
     if producer.type == "Mul" and producer.inputs[0].type == "Neg":
-        product = ctx.make_node("Mul", [producer.inputs[0].input[0], producer.input[1]])
-        ctx.set_dtype(product.output[0], ctx.get_dtype(producer.output[0]))
-        ctx.set_shape(product.output[0], ctx.get_shape(producer.output[0]))
-        return str(product.output[0])
+        operator, factor = "Mul", producer.input[1]
+        divisor = _reciprocal(producer.inputs[1])
+        if divisor is not None:
+            operator = "Div"
+            factor = ctx.make_const(f"{producer.name}/divisor", divisor).output[0]
+        scaled = ctx.make_node(operator, [producer.inputs[0].input[0], factor])
+        ctx.set_dtype(scaled.output[0], ctx.get_dtype(producer.output[0]))
+        ctx.set_shape(scaled.output[0], ctx.get_shape(producer.output[0]))
+        return str(scaled.output[0])
     return None
+
+
+def _reciprocal(node: Any) -> np.ndarray | None:
+    """Returns 1/c if a node is the constant number c, and not 0; else None."""
+    value = node.get_tensor_value(as_list=False) if node.is_const() else np.zeros(())
+    return np.reciprocal(value) if value.size == 1 and value.item() != 0 else None

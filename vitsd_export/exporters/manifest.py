@@ -58,7 +58,8 @@ class Manifest:
         labels: Class names in the order of the output.
         source: Reference model: `name`, `sha256` of its file, `parameters`.
         options: What was asked for: `opset`, `batch`, …
-        calibration: Images the ranges were taken from: `source`, `count`, `seed`, `sha256`; None where
+        calibration: Images the ranges were taken from (`source`, `split`, `count`, `seed`, `sha256`) and
+            in how many of the `weighted_layers` they are used (`calibrated_layers`); None where
             nothing was calibrated.
         verification: Result of the parity check that let the artifact pass; None before it.
         tools: Version of each package that took part.

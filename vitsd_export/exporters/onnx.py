@@ -9,6 +9,7 @@ import onnx
 from google.protobuf.message import EncodeError
 from onnx import TensorProto, helper, numpy_helper
 
+from vitsd_export import __version__
 from vitsd_export.errors import InputError
 from vitsd_export.exporters.freezing import frozen_function
 from vitsd_export.exporters.manifest import LABELS_KEY, MANIFEST_KEY, Manifest
@@ -53,7 +54,8 @@ def write_onnx(
     _set_signature(model.graph, graph, batch)
     if scheme == "float16":
         _store_float16(model.graph)
-    model.producer_name = "vitsd-export"
+    model.producer_name, model.producer_version = "vitsd-export", __version__
+    _drop_unused_domains(model)
     model.doc_string = "Image classifier: RGB pixels 0-255 in, one score a class out."
     _check_self_contained(model)
     try:
@@ -198,9 +200,21 @@ def _store_float16(graph: onnx.GraphProto) -> None:
     graph.node.extend(nodes)
 
 
+def _drop_unused_domains(model: onnx.ModelProto) -> None:
+    """Removes operator sets that no node is from; tf2onnx always asks for ai.onnx.ml."""
+    used = {node.domain for node in model.graph.node} | {""}
+    kept = [opset for opset in model.opset_import if opset.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+
+
 def _check_self_contained(model: onnx.ModelProto) -> None:
     foreign = sorted(
-        {f"{node.domain}::{node.op_type}" for node in model.graph.node if node.domain not in ("", "ai.onnx")}
+        {
+            f"{node.domain}::{node.op_type}"
+            for node in model.graph.node
+            if node.domain not in ("", "ai.onnx")
+        }
     )
     if foreign:
         raise InputError(f"The converted model needs operators outside ONNX: {', '.join(foreign)}.")

@@ -1,5 +1,7 @@
 """SavedModel: the inference graph with one signature, for TensorFlow Serving and tf.saved_model.load."""
 
+import errno
+import os
 from pathlib import Path
 
 import tensorflow as tf
@@ -20,18 +22,25 @@ def write_saved_model(graph: InferenceGraph, path: Path, *, batch: int | None = 
         graph: What to export.
         path: Folder to write; it must not exist.
         batch: Number of images in a call; None to leave it open.
+
+    Raises:
+        OSError: If the disk is full.
     """
     module = tf.Module()
     function = graph.concrete_function(batch)
     # The variables of the traced function are what must be saved; the Keras model is not.
     module.variables_ = list(function.variables)
     module.serve = function
-    tf.saved_model.save(
-        module,
-        str(path),
-        signatures={"serving_default": function},
-        options=tf.saved_model.SaveOptions(experimental_image_format=False),
-    )
+    try:
+        tf.saved_model.save(
+            module,
+            str(path),
+            signatures={"serving_default": function},
+            options=tf.saved_model.SaveOptions(experimental_image_format=False),
+        )
+    except tf.errors.ResourceExhaustedError as error:
+        # TensorFlow's name for a full disk.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def embed_manifest(path: Path, manifest: Manifest) -> None:

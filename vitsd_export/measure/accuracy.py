@@ -92,5 +92,7 @@ def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple
     scale = 1 + z * z / total
     centre = (share + z * z / (2 * total)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    # Rounding may push an end a hair outside, at 0 and at all images.
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At none and at all of the images an end is 0 or 1, which rounding would miss by a hair.
+    low = centre - half if correct else 0.0
+    high = centre + half if correct < total else 1.0
+    return low, high

@@ -8,16 +8,18 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 
 from vitsd_export.errors import InputError, UsageError
+from vitsd_export.model.archive import CARD_FILE, load_archive, read_card
 from vitsd_export.model.classifier import build_classifier
-from vitsd_export.model.config import PRESETS, ModelConfig, preset_config
-from vitsd_export.pretrained import bundled_path
+from vitsd_export.model.config import ModelConfig
+from vitsd_export.model.weights import load_weights
+from vitsd_export.pretrained import bundled_names, bundled_path
 
-CARD_FILE = "vitsd_export.json"
+_ZIP_SIGNATURE = b"PK\x03\x04"
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +56,11 @@ class LoadedModel:
         return tuple(self.card["labels"]) if "labels" in self.card else None
 
 
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_HDF5_SIGNATURE))
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -63,110 +70,55 @@ def load_model(source: str | Path, *, preset: str | None = None) -> LoadedModel:
     """Loads a trained classifier.
 
     Args:
-        source: Name of a bundled model, a .keras file, or a .weights.h5 or .h5 file of weights.
+        source: Name of a bundled model, a .keras file, or a .weights.h5 file.
         preset: Architecture that a file of weights belongs to.
 
     Raises:
         UsageError: If a file of weights comes without a preset, or the preset does not exist.
         InputError: If the source is missing, corrupt, unsafe, or not an image classifier.
     """
-    bundled = bundled_path(str(source))
-    path = bundled or Path(source)
-    if path.is_dir() or not path.exists():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise InputError(
-            f"The model {path} {what}. Give a .keras file, a weights file with --preset, or the name "
-            "of a bundled model."
-        )
+    path = bundled_path(str(source)) or Path(source)
     try:
-        is_archive = zipfile.is_zipfile(path)
-        is_weights = h5py.is_hdf5(path)
-        digest = _sha256(path)
+        if not path.is_file():
+            what = "is not a file" if path.exists() else "does not exist"
+            raise InputError(
+                f"The model {path} {what}. Give a .keras file, a .weights.h5 file with --preset, or "
+                f"the name of a bundled model ({', '.join(bundled_names())})."
+            )
+        start, digest = _start(path), _sha256(path)
     except OSError as error:
         raise InputError(f"The model {path} cannot be read: {error}.") from error
-    if is_archive and not path.name.endswith(".weights.h5"):
+    if start.startswith(_ZIP_SIGNATURE):
         if preset is not None:
             raise UsageError(
                 f"{path} holds its own architecture; --preset goes with a file of weights."
             )
-        model = _load_archive(path)
-        card = _read_card(path)
-    elif is_weights:
-        model = _load_weights(path, preset)
+        model = load_archive(path)
+        card = read_card(path)
+    elif start == _HDF5_SIGNATURE:
+        model = load_weights(path, preset)
         card = {}
     else:
         raise InputError(
             f"The model {path} is neither a .keras archive nor an HDF5 file of weights; it may be cut "
             "short. Save or copy it again."
         )
-    _check_is_classifier(model, path)
+    model = _as_classifier(model, path)
     name = path.name.removesuffix(".keras").removesuffix(".h5").removesuffix(".weights")
     labels = card.get("labels")
     if labels is not None and len(labels) != model.outputs[0].shape[-1]:
         raise InputError(
-            f"{path} carries {len(labels)} labels for {model.outputs[0].shape[-1]} outputs."
+            f"The card inside {path} has {len(labels)} labels for {model.outputs[0].shape[-1]} outputs."
         )
     return LoadedModel(model, name, path, digest, card)
 
 
-def _load_archive(path: Path) -> keras.Model:
-    # The layers are registered with Keras by importing them.
-    import vitsd_export.model.layers  # noqa: F401
-
-    # What deserialising an untrusted archive raises is not documented and varies with the damage.
-    broken: tuple[type[Exception], ...] = (OSError, EOFError, zipfile.BadZipFile, ValueError)
-    broken += (TypeError, LookupError, AttributeError, RuntimeError, ImportError)
-    try:
-        # safe_mode refuses Lambda layers, which would run code from the file.
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except broken as error:
-        reason = " ".join(str(error).split())
-        if "Lambda" in reason or "safe_mode" in reason or "unsafe" in reason:
-            raise InputError(
-                f"The model {path} contains code (a Lambda layer or similar) and is refused. Replace it "
-                "by a registered layer and save the model again."
-            ) from error
-        if "Could not locate" in reason or "could not be deserialized" in reason:
-            raise InputError(
-                f"The model {path} uses a layer that is not known here: {reason[:300]} "
-                "Only layers of Keras and of vitsd-export can be loaded."
-            ) from error
-        raise InputError(
-            f"The model {path} cannot be loaded; the file may be damaged. Save or copy it again. "
-            f"Keras says: {reason[:300]}"
-        ) from error
-
-
-def _load_weights(path: Path, preset: str | None) -> keras.Model:
-    if preset is None:
-        raise UsageError(
-            f"{path} holds weights alone. Say which architecture they are of: "
-            f"--preset {'|'.join(PRESETS)}."
-        )
-    config = preset_config(preset)
-    try:
-        config = dataclasses.replace(config, num_classes=_stored_classes(path, config))
-        model = build_classifier(config)
-        model.load_weights(path)
-    except (ValueError, KeyError, OSError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"The weights in {path} do not fit the preset {preset}. Give the preset they were trained "
-            f"with ({', '.join(PRESETS)}). Keras says: {reason[:300]}"
-        ) from error
-    return model
-
-
-def _stored_classes(path: Path, config: ModelConfig) -> int:
-    # Keras numbers the Dense layers in order of creation; the last one makes the logits.
-    index = config.depth * len(config.mlp_units) + len(config.head_units)
-    with h5py.File(path, "r") as file:
-        return int(file[f"layers/dense_{index}/vars/1"].shape[0])
-
-
-def _check_is_classifier(model: Any, path: Path) -> None:
+def _as_classifier(model: Any, path: Path) -> keras.Model:
+    """Returns the model, its one input and output in no list or dict, if it classifies images."""
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
-        raise InputError(f"{path} is not a Keras model with a known input; nothing can be exported.")
+        raise InputError(
+            f"{path} is not a Keras model with a known input; nothing can be exported."
+        )
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise InputError(
             f"{path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; an image "
@@ -178,24 +130,18 @@ def _check_is_classifier(model: Any, path: Path) -> None:
             f"{path} takes an input of shape {shape}; expected square RGB images of fixed size, "
             "(None, size, size, 3)."
         )
+    if shape[0] is not None:
+        raise InputError(
+            f"{path} takes batches of exactly {shape[0]} images; expected any number, "
+            f"(None, {shape[1]}, {shape[2]}, 3). Build the model without a fixed batch size."
+        )
     if len(classes) != 2 or classes[1] is None:
         raise InputError(
             f"{path} answers with shape {classes}; expected one score a class, (None, classes)."
         )
-
-
-def _read_card(path: Path) -> dict[str, Any]:
-    with zipfile.ZipFile(path) as archive:
-        if CARD_FILE not in archive.namelist():
-            return {}
-        try:
-            card = json.loads(archive.read(CARD_FILE))
-        except (ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"The card inside {path} cannot be read: {error}.") from error
-    labels = card.get("labels", []) if isinstance(card, dict) else None
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise InputError(f"The card inside {path} is not one that vitsd-export wrote.")
-    return card
+    if isinstance(model.input, keras.KerasTensor) and isinstance(model.output, keras.KerasTensor):
+        return model
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
 
 
 def write_model(model: keras.Model, config: ModelConfig, path: Path, card: dict[str, Any]) -> str:

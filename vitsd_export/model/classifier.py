@@ -73,3 +73,5 @@ def set_normalization(model: keras.Model, mean: np.ndarray, variance: np.ndarray
     layer = model.get_layer(NORMALIZATION)
     store = {"0": np.float32(mean), "1": np.float32(variance), "2": np.int32(1)}
     layer.load_own_variables(store)
+    # The compiled functions hold the old statistics as constants; without them Keras compiles anew.
+    model.train_function = model.test_function = model.predict_function = None

@@ -5,6 +5,18 @@ from typing import Literal
 
 from vitsd_export.errors import UsageError
 
+_COUNTS = (
+    "input_size",
+    "image_size",
+    "patch_size",
+    "dim",
+    "num_heads",
+    "key_dim",
+    "depth",
+    "num_classes",
+)
+_RATES = ("attention_dropout", "mlp_dropout", "head_dropout")
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
@@ -46,6 +58,14 @@ class ModelConfig:
     num_classes: int = 100
 
     def __post_init__(self) -> None:
+        for name in _COUNTS:
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name in _RATES:
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(
+                    f"{name} must be at least 0 and less than 1, not {getattr(self, name)}."
+                )
         if self.image_size % self.patch_size or self.patch_size % 2:
             raise UsageError(
                 f"patch_size {self.patch_size} must be even and divide image_size {self.image_size}."
@@ -57,8 +77,6 @@ class ModelConfig:
             )
         if self.head not in ("flatten", "mean"):
             raise UsageError(f"head must be 'flatten' or 'mean', not {self.head!r}.")
-        if self.num_classes < 1:
-            raise UsageError(f"num_classes must be at least 1, not {self.num_classes}.")
 
     @property
     def num_tokens(self) -> int:

@@ -110,9 +110,8 @@ class ShiftedPatchTokenizer(keras.layers.Layer):
         return self.projection(self.norm(patches))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        batch, height, width, _ = input_shape
-        assert height is not None and width is not None
-        return (batch, (height // self.patch_size) * (width // self.patch_size), self.dim)
+        batch, size = input_shape[:2]
+        return (batch, None if size is None else (size // self.patch_size) ** 2, self.dim)
 
     def get_config(self) -> dict[str, Any]:
         return {

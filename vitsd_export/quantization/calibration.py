@@ -1,6 +1,7 @@
-"""Ranges of a LiteRT model's activations over calibration images."""
+"""What a LiteRT model's activations look like over calibration images."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,35 +11,92 @@ WEIGHTED_OPERATORS = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
 
 
 @dataclasses.dataclass(frozen=True)
+class Activation:
+    """A tensor's values over all calibration images.
+
+    Attributes:
+        low: Smallest value.
+        high: Largest value.
+        variance: Mean square deviation from the mean.
+    """
+
+    low: float
+    high: float
+    variance: float
+
+    @property
+    def finite(self) -> bool:
+        """Whether no value was NaN or infinite."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    @property
+    def int8_sqnr(self) -> float:
+        """Signal-to-quantization-noise ratio of int8 over this range, in decibels.
+
+        Rounding to steps of Δ leaves noise of power Δ²/12 (Widrow and Kollár, Quantization Noise, 2008);
+        each 6.02 dB is one effective bit. A constant has no signal: -∞.
+        """
+        # The integers must hold zero exactly, so the range reaches to it.
+        step = (max(self.high, 0.0) - min(self.low, 0.0)) / 255
+        if not self.variance or not step:
+            return -math.inf
+        return 10 * math.log10(12 * self.variance / step**2)
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightedLayer:
+    """An operator with weights.
+
+    Attributes:
+        input: Name of the activation that enters it.
+        output: Name of the activation that leaves it; unique in the model.
+    """
+
+    input: str
+    output: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Calibration:
     """What the images said.
 
     Attributes:
-        layers: Name of each weighted operator's output tensor, in order of execution.
-        ranges: Smallest and largest value of each tensor that enters or leaves such an operator.
+        layers: The weighted operators in order of execution.
+        activations: Every tensor that enters or leaves one of them, by name.
         images: Number of images.
     """
 
-    layers: tuple[str, ...]
-    ranges: dict[str, tuple[float, float]]
+    layers: tuple[WeightedLayer, ...]
+    activations: dict[str, Activation]
     images: int
+
+    def layers_above(self, sqnr: float) -> tuple[WeightedLayer, ...]:
+        """Returns the layers whose input and output both keep a ratio of `sqnr` decibels in int8."""
+        return tuple(
+            layer
+            for layer in self.layers
+            if min(
+                self.activations[layer.input].int8_sqnr, self.activations[layer.output].int8_sqnr
+            )
+            >= sqnr
+        )
 
 
 def calibrate(
     content: bytes, images: np.ndarray, *, progress: Callable[[int], None] | None = None
 ) -> Calibration:
-    """Runs a float LiteRT model on images and records the extremes of its activations.
+    """Runs a float LiteRT model on images and records the spread of its activations.
 
     The extremes of all images are taken, not a moving average over them: tensors of a single row, such as
     the logits, differ so much from image to image that an average would clip most of them.
 
     Args:
-        content: A .tflite file with one input of shape [1, size, size, 3].
+        content: A .tflite file with one input of shape [batch, size, size, 3], of fixed batch.
         images: [N, size, size, 3], cast to the input's type.
         progress: Called with the number of images done.
 
     Returns:
-        The ranges of the weighted operators' inputs and outputs.
+        The weighted operators, and the statistics of what enters and leaves them.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -56,20 +114,43 @@ def calibrate(
         for operator in interpreter._get_ops_details()
         if operator["op_name"] in WEIGHTED_OPERATORS
     ]
-    activations = sorted({tensor for pair in weighted for tensor in pair})
-    low = {tensor: np.inf for tensor in activations}
-    high = {tensor: -np.inf for tensor in activations}
-    for index, pixels in enumerate(images):
-        interpreter.set_tensor(image["index"], pixels[None].astype(image["dtype"]))
+    spreads = {tensor: _Spread() for pair in weighted for tensor in pair}
+    batch = int(image["shape"][0])
+    for start in range(0, len(images), batch):
+        # A short last batch is filled up with its own images over again: they add no new extremes.
+        pixels = np.resize(images[start : start + batch], image["shape"])
+        interpreter.set_tensor(image["index"], pixels.astype(image["dtype"]))
         interpreter.invoke()
-        for tensor in activations:
-            value = interpreter.get_tensor(tensor)
-            low[tensor] = min(low[tensor], float(value.min()))
-            high[tensor] = max(high[tensor], float(value.max()))
+        for tensor, spread in spreads.items():
+            spread.add(interpreter.get_tensor(tensor))
         if progress is not None:
-            progress(index + 1)
+            progress(min(start + batch, len(images)))
     return Calibration(
-        layers=tuple(names[output] for _, output in weighted),
-        ranges={names[tensor]: (low[tensor], high[tensor]) for tensor in activations},
+        layers=tuple(WeightedLayer(names[input], names[output]) for input, output in weighted),
+        activations={names[tensor]: spread.activation() for tensor, spread in spreads.items()},
         images=len(images),
     )
+
+
+class _Spread:
+    """Extremes and moments of a tensor, image by image."""
+
+    def __init__(self) -> None:
+        self._low, self._high = math.inf, -math.inf
+        self._count = 0
+        self._sum = self._sum_of_squares = 0.0
+
+    def add(self, value: np.ndarray) -> None:
+        # Not min() and max(): NaN has to stay.
+        self._low = float(np.minimum(self._low, value.min()))
+        self._high = float(np.maximum(self._high, value.max()))
+        wide = value.astype(np.float64).ravel()
+        self._count += wide.size
+        self._sum += float(wide.sum())
+        # Not wide @ wide: the threads that BLAS starts for it take far longer than the sum does.
+        self._sum_of_squares += float(np.square(wide).sum())
+
+    def activation(self) -> Activation:
+        mean = self._sum / self._count
+        variance = max(0.0, self._sum_of_squares / self._count - mean**2)
+        return Activation(self._low, self._high, variance)

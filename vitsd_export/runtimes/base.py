@@ -335,11 +335,11 @@ class ImageRunner(abc.ABC):
         """Drops the references to the runtime's objects."""
 
 
-def first_line(error: BaseException, limit: int = 240) -> str:
+def first_line(error: BaseException | str, limit: int = 240) -> str:
     """Returns the first line of an error's message as a sentence, for use inside another message.
 
     Args:
-        error: What the runtime raised.
+        error: What the runtime raised, or its message.
         limit: Length, in characters, at which the line is cut.
     """
     lines = str(error).strip().splitlines()

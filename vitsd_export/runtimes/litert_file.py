@@ -14,6 +14,7 @@ from vitsd_export.exporters.manifest import (
     read_tflite_manifest,
 )
 from vitsd_export.runtimes import litert_probe
+from vitsd_export.runtimes.base import first_line
 from vitsd_export.runtimes.detection import proven_by_manifest, unreadable_manifest, unusable
 
 _PROBE_SECONDS = 120
@@ -49,8 +50,8 @@ def check_litert_file(path: Path, *, must_run: bool = True) -> None:
         raise unusable(
             path, f"LiteRT did not answer one image within {_PROBE_SECONDS} seconds; it is damaged"
         ) from error
-    lines = finished.stdout.decode(errors="replace").strip().splitlines()
-    message = f" ({lines[0].strip().rstrip('.')})" if lines else ""
+    text = finished.stdout.decode(errors="replace").strip()
+    message = f" ({first_line(text).rstrip('.')})" if text else ""
     if finished.returncode == litert_probe.REFUSED_ON_LOADING:
         raise unusable(path, f"it is truncated, damaged or not a LiteRT file{message}")
     if finished.returncode == litert_probe.REFUSED_ON_RUNNING:

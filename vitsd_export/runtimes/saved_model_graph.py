@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from vitsd_export.backend import import_tensorflow
 from vitsd_export.runtimes.base import TensorInfo, first_line
 from vitsd_export.runtimes.detection import SAVED_MODEL_FILE, unusable
 from vitsd_export.runtimes.graph_summary import (
@@ -29,7 +30,7 @@ def read_saved_model_graph(path: Path) -> GraphSummary:
     Raises:
         InputError: If the folder is incomplete or damaged, or has no such signature.
     """
-    import tensorflow as tf
+    tf = import_tensorflow()
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from tensorflow.core.protobuf import saved_model_pb2
 

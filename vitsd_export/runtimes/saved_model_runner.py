@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from vitsd_export.backend import import_tensorflow
 from vitsd_export.errors import InputError
 from vitsd_export.exporters.manifest import Manifest, read_saved_model_manifest
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, TensorInfo, first_line
@@ -39,7 +40,7 @@ class SavedModelRunner(ImageRunner):
     """
 
     def __init__(self, path: Path, *, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
-        import tensorflow as tf
+        tf = import_tensorflow()
 
         self._runtime_errors = (tf.errors.OpError, *LOADER_ERRORS)
         try:

@@ -1,0 +1,91 @@
+"""Command line of the benchmarks."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vitsd_export.errors import VitsdExportError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
+
+
+def _report(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+@app.command()
+def commands(
+    runs: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 3,
+    stock: Annotated[bool, typer.Option(help="Time tf2onnx alone too.")] = True,
+    json: Json = None,
+) -> None:
+    """Wall time of `vitsd-export --help` and of the ONNX exports."""
+    from benchmarks.startup_and_export import time_commands, to_json
+
+    times = time_commands(runs=runs, stock=stock, report=_report)
+    table = Table("command", "median of runs", "limit", title=f"{runs} rounds")
+    for entry in times:
+        limit = "" if entry.limit is None else f"≤ {entry.limit:g} s"
+        table.add_row(entry.name, f"{entry.seconds:.2f} s", limit)
+    console = Console(highlight=False)
+    console.print(table)
+    for entry in times:
+        if entry.note:
+            console.print(f"{entry.name}: {entry.note}", soft_wrap=True)
+    if json:
+        json.write_text(to_json(times), encoding="utf-8")
+
+
+@app.command()
+def artifacts(
+    model: Annotated[str, typer.Option(help="Bundled name or .keras file.")] = "vit-tiny-cifar10",
+    data: Annotated[
+        str, typer.Option(help="Test images: sample, cifar10, cifar100, folder.")
+    ] = "sample",
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of cifar10 or cifar100.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed calls of each artifact.")] = 300,
+    json: Json = None,
+) -> None:
+    """Accuracy, parity, latency and size of every artifact of a model."""
+    from benchmarks.artifacts import measure_artifacts, to_json
+
+    figures = measure_artifacts(model, data, data_dir, rounds=rounds, report=_report)
+    table = Table(title=f"{model}, {figures[0].images} test images")
+    for heading in (
+        "artifact",
+        "top-1",
+        "top-5",
+        "agreement",
+        "max abs diff",
+        "MB",
+        "p50, 1 thread",
+        "export",
+    ):
+        table.add_column(heading, justify="left" if heading == "artifact" else "right")
+    for entry in figures:
+        table.add_row(
+            entry.name,
+            f"{entry.top1:.2%}",
+            f"{entry.top5:.2%}",
+            f"{entry.agreement:.2%}",
+            f"{entry.max_abs_difference:.1e}",
+            f"{entry.megabytes:.2f}",
+            "" if entry.p50 is None else f"{entry.p50:.2f} ms",
+            f"{entry.export_seconds:.1f} s",
+        )
+    Console().print(table)
+    if json:
+        json.write_text(to_json(figures), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except VitsdExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,124 @@
+"""Wall time of the commands people type, each in a process of its own."""
+
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+_STOCK = "tf2onnx alone (vit-small-ds, untrained)"
+_STOCK_CONVERTER = """
+import sys, keras, tensorflow as tf, tf2onnx
+import vitsd_export.model.layers
+model = keras.saving.load_model(sys.argv[1], compile=False)
+signature = [tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32, name="image")]
+tf2onnx.convert.from_function(
+    tf.function(lambda image: model(image, training=False)), input_signature=signature, opset=17,
+    output_path=sys.argv[2],
+)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandTime:
+    """Wall time of a command, start of Python included.
+
+    Attributes:
+        name: What ran.
+        seconds: Median.
+        limit: What it may take; None where nothing is promised.
+        runs: Number of runs.
+        note: What became of the file, where that is not plain.
+    """
+
+    name: str
+    seconds: float
+    limit: float | None
+    runs: int
+    note: str = ""
+
+
+def _write_untrained_small_ds(path: Path) -> None:
+    from vitsd_export.backend import use_tensorflow
+
+    use_tensorflow()
+    import keras
+    import numpy as np
+
+    from vitsd_export.model.checkpoint import write_model
+    from vitsd_export.model.classifier import build_classifier, set_normalization
+    from vitsd_export.model.config import preset_config
+
+    keras.utils.set_random_seed(0)
+    config = preset_config("vit-small-ds")
+    model = build_classifier(config)
+    # CIFAR-100's channel statistics, so that activations are of the size they have in use.
+    set_normalization(model, np.array([129.3, 124.1, 112.4]), np.array([68.2, 65.4, 70.4]) ** 2)
+    write_model(model, config, path, {})
+
+
+def time_commands(
+    *, runs: int = 3, stock: bool = True, report: Callable[[str], None] = lambda _: None
+) -> list[CommandTime]:
+    """Times `--help` and the ONNX exports of both presets, alternating them round by round.
+
+    Args:
+        runs: Rounds.
+        stock: Also time tf2onnx alone on the untrained `vit-small-ds`, without any verification.
+        report: Called with what is going on.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        small = Path(folder) / "vit-small-ds.keras"
+        report("writing an untrained vit-small-ds")
+        _write_untrained_small_ds(small)
+        program = [sys.executable, "-m", "vitsd_export"]
+        commands: dict[str, tuple[list[str], float | None]] = {
+            "vitsd-export --help": ([*program, "--help"], 0.5),
+            "vitsd-export onnx (vit-tiny)": (
+                [*program, "onnx", "-o", f"{folder}/tiny.onnx"],
+                20,
+            ),
+            "vitsd-export onnx (vit-small-ds, untrained)": (
+                [*program, "onnx", "--model", str(small), "-o", f"{folder}/small.onnx"],
+                30,
+            ),
+        }
+        if stock:
+            commands[_STOCK] = (
+                [sys.executable, "-c", _STOCK_CONVERTER, str(small), f"{folder}/stock.onnx"],
+                None,
+            )
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+        for index in range(runs):
+            for name, (command, _) in commands.items():
+                report(f"round {index + 1} of {runs}: {name}")
+                started = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True, env=environment)
+                seconds[name].append(time.perf_counter() - started)
+        notes = {_STOCK: _what_onnxruntime_says(Path(folder) / "stock.onnx")} if stock else {}
+    return [
+        CommandTime(name, statistics.median(seconds[name]), limit, runs, notes.get(name, ""))
+        for name, (_, limit) in commands.items()
+    ]
+
+
+def _what_onnxruntime_says(path: Path) -> str:
+    from vitsd_export.errors import InputError
+    from vitsd_export.runtimes.onnxruntime_runner import OnnxRuntimeRunner
+
+    try:
+        OnnxRuntimeRunner(path).close()
+    except InputError as error:
+        return str(error)
+    return "loads"
+
+
+def to_json(times: list[CommandTime]) -> str:
+    """Returns the figures as a JSON document."""
+    return json.dumps([dataclasses.asdict(entry) for entry in times], indent=2)

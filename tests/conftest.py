@@ -1,0 +1,42 @@
+"""Fixtures of all tests: the bundled images, a small model, and one export of everything of each."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Before Keras is imported anywhere: whoever comes first chooses its backend.
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from tests.command_line import Artifacts, export_everything
+from tests.keras_models import write_small_model
+
+
+@pytest.fixture(scope="session")
+def images() -> np.ndarray:
+    """The bundled test images, [500, 32, 32, 3] uint8."""
+    from vitsd_export.data.sample import load_sample
+
+    return load_sample("verification").images
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    """What `vitsd-export all` makes of the bundled model. Tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("exported") / "out"
+    return export_everything("vit-tiny-cifar10", "vit-tiny-cifar10", folder)
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A .keras file of a small untrained transformer. Tests leave it as it is."""
+    return write_small_model(tmp_path_factory.mktemp("small") / "small.keras")
+
+
+@pytest.fixture(scope="session")
+def small_artifacts(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    """What `vitsd-export all` makes of the small model. Tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("small_artifacts") / "out"
+    return export_everything(small_model, "small", folder)

@@ -1,0 +1,164 @@
+"""Verification really decides: what fails its gate never takes the target's name."""
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.command_line import run_command
+from tests.keras_models import small_config, small_transformer
+
+WRITERS = {
+    "onnx": ("vitsd_export.exporters.onnx", "write_onnx"),
+    "tflite": ("vitsd_export.exporters.tflite", "convert"),
+    "saved-model": ("vitsd_export.exporters.saved_model", "write_saved_model"),
+}
+SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite", "saved-model": ""}
+
+
+def perturbing(write: Callable[..., Any], change: float) -> Callable[..., Any]:
+    """A writer that gets one weight wrong."""
+
+    def write_wrongly(graph: Any, *arguments: Any, **options: Any) -> Any:
+        layer = graph.model.get_layer("logits")
+        right = layer.get_weights()
+        wrong = right[1].copy()
+        wrong[3] += change
+        layer.set_weights([right[0], wrong])
+        try:
+            return write(graph, *arguments, **options)
+        finally:
+            layer.set_weights(right)
+
+    return write_wrongly
+
+
+def break_writer(monkeypatch: pytest.MonkeyPatch, command: str, change: float) -> None:
+    """Makes the command's writer get one weight wrong."""
+    module, name = WRITERS[command]
+    owner = importlib.import_module(module)
+    monkeypatch.setattr(owner, name, perturbing(getattr(owner, name), change))
+
+
+def old_artifact(path: Path, command: str) -> dict[str, bytes]:
+    """Puts something in the way of an artifact; returns all files around it."""
+    if command == "saved-model":
+        (path / "variables").mkdir(parents=True)
+        (path / "saved_model.pb").write_bytes(b"old graph")
+        (path / "variables" / "variables.index").write_bytes(b"old weights")
+    else:
+        path.write_bytes(b"old artifact")
+    path.with_name(f"{path.name}.json").write_bytes(b"old manifest")
+    return tree(path.parent)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """The content of all files in a folder, and the empty folders."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else b""
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.mark.parametrize("command", list(WRITERS))
+def test_a_wrong_weight_is_found_and_the_old_artifact_stays(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    target = tmp_path / f"x{SUFFIXES[command]}"
+    before = old_artifact(target, command)
+    break_writer(monkeypatch, command, 0.5)
+    outcome = run_command(command, "--model", small_model, "-o", target)
+    assert outcome.exit_code == 4
+    # The figure, the limit and what to do, in the paragraph; every check in the table.
+    assert "max abs difference 0." in outcome.error
+    assert "0.0001" in outcome.error
+    assert "report" in outcome.error
+    assert "✗" in outcome.stdout
+    assert tree(tmp_path) == before
+
+
+def test_a_difference_far_below_what_anyone_would_see_is_found(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_writer(monkeypatch, "onnx", 2e-3)
+    outcome = run_command("onnx", "--model", small_model, "-o", tmp_path / "x.onnx")
+    assert outcome.exit_code == 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_difference_passes_where_nothing_is_verified(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_writer(monkeypatch, "onnx", 0.5)
+    outcome = run_command("onnx", "--model", small_model, "--no-verify", "-o", tmp_path / "x.onnx")
+    assert outcome.exit_code == 0, outcome.stderr
+    verified = run_command("verify", tmp_path / "x.onnx", "--reference", small_model)
+    assert verified.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("scheme", "remedy"), [("int8", "--calibration-data"), ("float16", "Export float32")]
+)
+def test_the_remedy_fits_the_scheme(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, remedy: str
+) -> None:
+    break_writer(monkeypatch, "tflite", 50.0)
+    outcome = run_command(
+        "tflite", "--model", small_model, "--scheme", scheme, "-o", tmp_path / "x.tflite"
+    )
+    assert outcome.exit_code == 4
+    assert "top-1 agreement" in outcome.error
+    assert remedy in outcome.error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_gate_in_json(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_writer(monkeypatch, "onnx", 0.5)
+    outcome = run_command("onnx", "--model", small_model, "-o", tmp_path / "x.onnx", "--json")
+    assert outcome.exit_code == 4
+    told = json.loads(outcome.stdout)
+    assert told["exit_code"] == 4
+    assert told["error"] == outcome.error
+    assert told["verification"]["passed"] is False
+    failed = [check["name"] for check in told["verification"]["checks"] if not check["passed"]]
+    assert "max abs difference" in failed
+
+
+def test_all_keeps_what_was_verified_before_the_failure(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_writer(monkeypatch, "onnx", 0.5)
+    outcome = run_command("all", "--model", small_model, "--output-dir", tmp_path)
+    assert outcome.exit_code == 4
+    assert "small.onnx was not written" in outcome.error
+    assert {path.name for path in tmp_path.iterdir() if path.suffix != ".json"} == {
+        "small-saved-model",
+        "small.tflite",
+        "small-int8.tflite",
+    }
+
+
+@pytest.mark.parametrize("command", list(WRITERS))
+def test_weights_that_are_not_numbers_fail(tmp_path: Path, command: str) -> None:
+    from vitsd_export.model.checkpoint import write_model
+
+    model = small_transformer()
+    layer = model.get_layer("logits")
+    kernel, bias = layer.get_weights()
+    kernel[0, 0] = np.nan
+    layer.set_weights([kernel, bias])
+    write_model(model, small_config(), tmp_path / "nan.keras", {})
+    target = tmp_path / "out" / f"x{SUFFIXES[command]}"
+    target.parent.mkdir()
+    before = old_artifact(target, command)
+    outcome = run_command(command, "--model", tmp_path / "nan.keras", "-o", target)
+    assert outcome.exit_code == 4
+    assert "500 of 500 images with NaN" in outcome.error
+    assert "train or save it again" in outcome.error
+    assert tree(target.parent) == before

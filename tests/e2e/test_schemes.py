@@ -1,0 +1,185 @@
+"""Numeric schemes: what is stored in the files, how large they are, and the gates they pass."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from tests.command_line import Artifacts, run_command
+from vitsd_export.export import Export, Exported, Target
+from vitsd_export.inspection import inspect_artifact
+
+FLOAT, FLOAT16 = TensorProto.FLOAT, TensorProto.FLOAT16
+
+
+@pytest.fixture(scope="module")
+def smaller(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
+    """The bundled model in the schemes that `all` leaves out, by the name of the file."""
+    folder = tmp_path_factory.mktemp("schemes")
+    export = Export()
+    targets = [
+        Target("onnx", folder / "float16.onnx", "float16"),
+        Target("tflite", folder / "float16.tflite", "float16"),
+        Target("tflite", folder / "dynamic.tflite", "dynamic"),
+    ]
+    return {target.path.name: export.run(target) for target in targets}
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [("float16.onnx", "float16"), ("float16.tflite", "float16"), ("dynamic.tflite", "dynamic")],
+)
+def test_a_scheme_passes_its_own_gate(smaller: dict[str, Exported], name: str, scheme: str) -> None:
+    result = smaller[name]
+    assert result.verification is not None
+    assert result.verification.passed
+    assert result.verification.scheme == result.manifest.scheme == scheme
+    limits = {check.name: check.limit for check in result.verification.checks}
+    if scheme == "float16":
+        assert limits["max abs difference"] == 5e-3
+        assert limits["top-1 agreement"] == 99.5
+    else:
+        assert limits["top-1 agreement"] == 98
+        assert limits["top-1 accuracy loss"] == 1
+
+
+def test_float16_onnx_stores_half_precision(
+    smaller: dict[str, Exported], exported: Artifacts
+) -> None:
+    path = smaller["float16.onnx"].path
+    assert path.stat().st_size < 0.62 * exported.onnx.stat().st_size
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    numbers = {FLOAT: 0, FLOAT16: 0}
+    for tensor in stored.values():
+        if tensor.data_type in numbers:
+            numbers[tensor.data_type] += numpy_helper.to_array(tensor).size
+    assert numbers[FLOAT16] > 20 * numbers[FLOAT]
+    # What users see stays as it is.
+    info = inspect_artifact(path)
+    assert [tensor.dtype for tensor in (*info.inputs, *info.outputs)] == ["uint8", "float32"]
+
+
+def test_float16_litert_stores_half_precision(
+    smaller: dict[str, Exported], exported: Artifacts
+) -> None:
+    path = smaller["float16.tflite"].path
+    assert path.stat().st_size < 0.62 * exported.tflite.stat().st_size
+    weights = inspect_artifact(path).graph.weights
+    wide = weights["float32"].elements if "float32" in weights else 0
+    assert weights["float16"].elements > 20 * wide
+
+
+def fully_connected_weights(path: Path) -> list[Any]:
+    """The weight tensors of a .tflite file's dense layers, as its schema reads them."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAsModel(path.read_bytes(), 0)
+    codes = [model.OperatorCodes(index) for index in range(model.OperatorCodesLength())]
+    graph = model.Subgraphs(0)
+    operators = [graph.Operators(index) for index in range(graph.OperatorsLength())]
+    dense = schema.BuiltinOperator.FULLY_CONNECTED
+    return [
+        graph.Tensors(operator.Inputs(1))
+        for operator in operators
+        if codes[operator.OpcodeIndex()].BuiltinCode() == dense
+    ]
+
+
+def test_eight_bit_weights_have_a_scale_for_each_output_channel(
+    smaller: dict[str, Exported], exported: Artifacts
+) -> None:
+    from ai_edge_litert.schema_py_generated import TensorType
+
+    for path in (exported.int8, smaller["dynamic.tflite"].path):
+        assert path.stat().st_size < 0.45 * exported.tflite.stat().st_size
+        weights = fully_connected_weights(path)
+        # 6 blocks of query, key, value, projection and two dense layers; tokenizer and head.
+        assert len(weights) == 6 * 6 + 2
+        for tensor in weights:
+            assert tensor.Type() == TensorType.INT8
+            assert tensor.Quantization().ScaleLength() == tensor.Shape(0) > 1
+
+
+def test_int8_quantizes_activations_and_dynamic_does_not(
+    smaller: dict[str, Exported], exported: Artifacts
+) -> None:
+    int8, dynamic = (
+        inspect_artifact(exported.int8),
+        inspect_artifact(smaller["dynamic.tflite"].path),
+    )
+    assert int8.ops["QUANTIZE"] > 0
+    assert int8.ops["DEQUANTIZE"] > 0
+    assert "QUANTIZE" not in dynamic.ops
+    # The residual stream stays in float32 in both.
+    for info in (int8, dynamic):
+        assert [tensor.dtype for tensor in (*info.inputs, *info.outputs)] == ["uint8", "float32"]
+
+
+def without_zip(path: Path) -> bytes:
+    """A .tflite file without the manifest and the labels at its end."""
+    with zipfile.ZipFile(path) as archive:
+        start = min(entry.header_offset for entry in archive.infolist())
+    return path.read_bytes()[:start]
+
+
+def test_quantize_is_short_for_scheme_int8(
+    small_artifacts: Artifacts, small_model: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "quantize.tflite", tmp_path / "scheme.tflite"
+    for target, options in ((first, ["--quantize"]), (second, ["--scheme", "int8", "--quantize"])):
+        outcome = run_command("tflite", "--model", small_model, *options, "-o", target)
+        assert outcome.exit_code == 0, outcome.stderr
+    assert without_zip(first) == without_zip(second) == without_zip(small_artifacts.int8)
+    assert without_zip(first) != without_zip(small_artifacts.tflite)
+
+
+@pytest.mark.parametrize("scheme", ["float32", "float16", "dynamic"])
+def test_quantize_with_another_scheme_is_refused(
+    small_model: Path, tmp_path: Path, scheme: str
+) -> None:
+    target = tmp_path / "x.tflite"
+    outcome = run_command(
+        "tflite", "--model", small_model, "--quantize", "--scheme", scheme, "-o", target
+    )
+    assert outcome.exit_code == 2
+    assert scheme in outcome.error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "scheme"), [("onnx", "float16"), ("tflite", "float16"), ("tflite", "dynamic")]
+)
+def test_the_command_line_writes_every_scheme_under_a_name_that_tells_it(
+    small_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    scheme: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = run_command(command, "--model", small_model, "--scheme", scheme, "--json")
+    assert outcome.exit_code == 0, outcome.stderr
+    suffix = ".onnx" if command == "onnx" else ".tflite"
+    name = f"small-{scheme}{suffix}"
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.json"}
+    (told,) = json.loads(outcome.stdout)["artifacts"]
+    assert (told["path"], told["scheme"]) == (name, scheme)
+
+
+def test_float16_onnx_leaves_what_it_cannot_hold(small_model: Path, tmp_path: Path) -> None:
+    target = tmp_path / "x.onnx"
+    Export(small_model, verify=False).run(Target("onnx", target, "float16"))
+    stored = onnx.load(target).graph.initializer
+    wide = [numpy_helper.to_array(tensor) for tensor in stored if tensor.data_type == FLOAT]
+    # The diagonal mask of attention among 16 tokens.
+    (mask,) = [values for values in wide if values.size == 16 * 16]
+    np.testing.assert_array_equal(mask.reshape(16, 16), np.where(np.eye(16), np.float32(-1e9), 0))
+    for tensor in stored:
+        assert np.isfinite(numpy_helper.to_array(tensor)).all()

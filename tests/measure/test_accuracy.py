@@ -1,0 +1,60 @@
+"""Tests of accuracy and its interval."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitsd_export.errors import UsageError
+from vitsd_export.measure.accuracy import count_top_k, top_k, top_k_accuracy, wilson_interval
+
+SCORES = np.array([[0.1, 0.6, 0.3], [0.5, 0.2, 0.3], [0.2, 0.2, 0.6], [0.3, 0.4, 0.3]])
+
+
+@pytest.mark.parametrize(("k", "expected"), [(1, 0.5), (2, 0.75), (3, 1.0), (9, 1.0)])
+def test_top_k_accuracy_counts_labels_among_the_first_k(k: int, expected: float) -> None:
+    labels = np.array([1, 2, 2, 2])
+    # Image 3: classes 0 and 2 tie for second place, and the lower comes first.
+    assert top_k_accuracy(SCORES, labels, k) == expected
+
+
+def test_ties_go_to_the_lower_class_as_argmax_has_it() -> None:
+    scores = np.array([[0.4, 0.4, 0.2], [0.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(top_k(scores, 3), [[0, 1, 2], [0, 1, 2]])
+    np.testing.assert_array_equal(top_k(scores, 1)[:, 0], scores.argmax(axis=1))
+
+
+def test_numbers_that_are_not_finite_are_wrong() -> None:
+    scores = np.array([[np.nan, 0.9, 0.1], [np.inf, 0, 0], [0.8, 0.1, 0.1]])
+    assert count_top_k(scores, np.array([1, 0, 0]), 3) == 1
+
+
+def test_impossible_requests_are_refused() -> None:
+    with pytest.raises(UsageError, match="one label for each image"):
+        top_k_accuracy(SCORES, np.array([0, 1]))
+    with pytest.raises(UsageError, match="at least 1"):
+        top_k_accuracy(SCORES, np.zeros(4, np.int64), 0)
+    with pytest.raises(UsageError, match="no images"):
+        top_k_accuracy(SCORES[:0], np.zeros(0, np.int64))
+    for correct, total, confidence in ((5, 4, 0.9), (-1, 4, 0.9), (0, 0, 0.9), (1, 2, 1.0)):
+        with pytest.raises(UsageError, match="no interval"):
+            wilson_interval(correct, total, confidence)
+
+
+@given(st.integers(1, 20000), st.data())
+def test_wilson_ends_solve_the_score_equation(total: int, data: st.DataObject) -> None:
+    correct = data.draw(st.integers(0, total))
+    low, high = wilson_interval(correct, total)
+    share = correct / total
+    assert 0 <= low <= share <= high <= 1
+    # The ends are where the observed share is 1.96 standard errors of the end away.
+    for end in (low, high):
+        if 0 < end < 1:
+            error = math.sqrt(end * (1 - end) / total)
+            assert abs(share - end) / error == pytest.approx(1.959964, rel=1e-4)
+
+
+def test_wider_confidence_gives_a_wider_interval() -> None:
+    assert wilson_interval(70, 100, 0.99)[0] < wilson_interval(70, 100, 0.9)[0]

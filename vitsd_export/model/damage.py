@@ -1,0 +1,28 @@
+"""What comes up when a file that somebody else wrote is read."""
+
+import zipfile
+import zlib
+
+# What Keras, h5py and zipfile raise on a damaged or hostile file is not documented and varies with the
+# damage.
+UNREADABLE_ERRORS: tuple[type[Exception], ...] = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    ImportError,
+    UserWarning,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def reason(error: Exception) -> str:
+    """Returns the innermost message of an error of Keras on one line, cut to 300 characters."""
+    # Keras wraps a message in one for each layer around it, each with the layer's configuration.
+    innermost = str(error).rsplit("Exception encountered: ", 1)[-1]
+    return " ".join(innermost.split())[:300]
