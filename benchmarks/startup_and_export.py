@@ -115,7 +115,7 @@ def _what_onnxruntime_says(path: Path) -> str:
     try:
         OnnxRuntimeRunner(path).close()
     except InputError as error:
-        return str(error)
+        return str(error).replace(str(path), path.name)
     return "loads"
 
 

@@ -1,5 +1,6 @@
 """Quantizing .tflite files."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -73,9 +74,6 @@ def test_int8_calibrates_the_layers_that_keep_six_bits(
     int8: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calibration = calibrate(litert_network(), PICTURES)
-    # The first one's name alone must be meant where it is looked up.
-    first, *others = (layer.output for layer in calibration.layers)
-    assert any(name.startswith(first) for name in others)
     assert layers(int8) == [("int8", "int8", "int8")] * 4
 
     ratios = [
@@ -91,6 +89,26 @@ def test_int8_calibrates_the_layers_that_keep_six_bits(
             ("int8", "int8", "int8") if ratio >= limit else ("float32", "int8", "float32")
             for ratio in ratios
         ]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_int8_leaves_the_others_to_run_time(kept: int) -> None:
+    calibration = calibrate(litert_network(), PICTURES)
+    names = [layer.output for layer in calibration.layers]
+    # The first one's name alone must be meant where it is looked up.
+    assert names[1].startswith(names[0])
+    # What is a constant has no range that suffices.
+    constants = {
+        name: dataclasses.replace(calibration.activations[name], variance=0.0)
+        for name in names
+        if name != names[kept]
+    }
+    partial = dataclasses.replace(calibration, activations={**calibration.activations, **constants})
+    with quiet_converters():
+        content = quantize(litert_network(), "int8", partial)
+    wanted = [("float32", "int8", "float32")] * 4
+    wanted[kept] = ("int8", "int8", "int8")
+    assert layers(content) == wanted
 
 
 @pytest.mark.parametrize("scheme", ["int8", "dynamic"])
