@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -91,9 +91,14 @@ def train(
     preset: Annotated[
         str, typer.Option(help="Architecture: vit-tiny or vit-small-ds.")
     ] = "vit-tiny",
-    data: Annotated[Literal["cifar10", "cifar100"], typer.Option(help="Data set.")] = "cifar10",
+    data: Annotated[
+        str,
+        typer.Option(
+            help="cifar10, cifar100, or folder:PATH with a subfolder of images for each class."
+        ),
+    ] = "cifar10",
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder that holds it. Default: Keras's cache.")
+        Path | None, typer.Option(help="Where CIFAR lies. Default: Keras's cache.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the run. Default: runs/<preset>-<data>.")
@@ -127,16 +132,23 @@ def train(
     from rich.console import Console
 
     from training.checkpoint import check_folder, writing
-    from vitsd_export.data.cifar import load_cifar
+    from training.datasets import dataset_name, load_datasets
     from vitsd_export.model.config import preset_config
 
     # Wrong options are told before the data is read and Keras is started.
     preset_config(preset)
     chosen = _recipe(recipe, epochs, batch_size, learning_rate)
-    folder = output or Path("runs") / f"{preset}-{data}"
+    name = f"{preset}-{dataset_name(data)}"
+    folder = output or Path("runs") / name
     check_folder(folder, resume=resume)
-    training_set = load_cifar(data, "train", data_dir)
-    test_set = load_cifar(data, "test", data_dir)
+    console = Console(stderr=True)
+    training_set, test_set = load_datasets(
+        data,
+        data_dir,
+        size=preset_config(preset).input_size,
+        seed=seed,
+        on_skipped=lambda skipped: console.print(str(skipped), soft_wrap=True, markup=False),
+    )
     if train_images is not None:
         training_set = training_set.sample(min(train_images, len(training_set)), seed)
     config = preset_config(preset, num_classes=len(training_set.class_names))
@@ -147,7 +159,6 @@ def train(
     from training.loop import train as run
     from vitsd_export.model.checkpoint import write_model
 
-    console = Console(stderr=True)
     started = time.monotonic()
     try:
         trained = run(
@@ -171,14 +182,14 @@ def train(
     score = evaluate(trained.model, test_set)
     validation_set = split_validation(training_set, chosen.validation_images, seed)[1]
     card = {
-        "name": f"{preset}-{data}",
+        "name": name,
         "preset": preset,
         "labels": list(training_set.class_names),
         "command": shlex.join(["python", "-m", "training", *sys.argv[1:]]),
         "recipe": {"name": recipe, **chosen.to_dict()},
         "seed": seed,
         "data": {
-            "name": data,
+            "name": training_set.name,
             "note": data_note,
             "training_images": len(training_set),
             "of_these_held_out": len(validation_set),

@@ -190,18 +190,40 @@ def _print_exported(results: list[Any]) -> None:
 
 
 def _run(targets: list[Any], calibration: Any = None, **options: Any) -> None:
-    """Exports targets, prints what came of them, and stops at the first that fails."""
-    from vitsd_export.export import Export, check
+    """Exports targets and prints what came of them; one that misses its gate does not stop the others."""
+    from vitsd_export.export import Export, VerificationFailed, check
 
     for target in targets:
         check(target)
+    results: list[Any] = []
+    failures: list[VerificationFailed] = []
     with _progress() as progress:
         export = Export(progress=progress, **options)
-        results = [export.run(target, calibration) for target in targets]
+        for target in targets:
+            try:
+                results.append(export.run(target, calibration))
+            except VerificationFailed as missed:
+                failures.append(missed)
+    if failures and not results:
+        raise failures[0]
     if _State.json:
-        _print_json({"artifacts": [result.to_dict() for result in results]})
+        document: dict[str, Any] = {"artifacts": [result.to_dict() for result in results]}
+        if failures:
+            document["failures"] = [
+                {"error": str(failure), "verification": failure.verification.to_dict()}
+                for failure in failures
+            ]
+        _print_json(document)
     else:
+        for failure in failures:
+            _print_verification(
+                f"{failure.path}: not written, {failure.verification.images} images",
+                failure.verification,
+            )
         _print_exported(results)
+    if failures:
+        print(f"error: {' '.join(map(str, failures))}", file=sys.stderr)
+        raise typer.Exit(VerificationFailed.exit_code)
 
 
 @app.command()
@@ -528,7 +550,8 @@ def _report(error: VitsdExportError) -> None:
             document["verification"] = verification.to_dict()
         _print_json(document)
     elif verification is not None:
-        _print_verification(f"{verification.images} images", verification)
+        title = f"{getattr(error, 'path', '')}: not written, {verification.images} images"
+        _print_verification(title, verification)
     print(f"error: {error}", file=sys.stderr)
 
 

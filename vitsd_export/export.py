@@ -45,14 +45,16 @@ _FEWEST_CALIBRATION_IMAGES = 16
 
 
 class VerificationFailed(VerificationError):
-    """An artifact missed its gate.
+    """An artifact missed its gate and was not written.
 
     Attributes:
+        path: Where it would have gone.
         verification: All checks, passed and failed.
     """
 
-    def __init__(self, message: str, verification: Verification) -> None:
+    def __init__(self, message: str, path: Path, verification: Verification) -> None:
         super().__init__(message)
+        self.path = path
         self.verification = verification
 
 
@@ -272,10 +274,7 @@ class Export:
         from vitsd_export.exporters import tflite
 
         batch = target.batch or 1
-        if target.scheme == "float16":
-            with quiet_converters():
-                return tflite.convert(self._graph, scheme="float16", batch=batch), None
-        # Eight-bit files are made from the float file, which `all` writes as well.
+        # The other schemes are made from the float32 file, which `all` writes as well.
         if batch not in self._float_litert:
             with quiet_converters():
                 self._float_litert[batch] = tflite.convert(self._graph, batch=batch)
@@ -299,6 +298,7 @@ class Export:
             raise VerificationFailed(
                 f"{target.path} was not written: its {target.scheme} version does not answer as the "
                 f"Keras model does: {'; '.join(map(str, verification.failures))}. {_remedy(target)}",
+                target.path,
                 verification,
             )
         return verification
@@ -441,7 +441,7 @@ def describe_file(path: Path) -> dict[str, Any]:
 
 def _tool_versions(target: Target) -> dict[str, str]:
     names = ["keras", "tensorflow", "numpy", *_TOOLS[target.format]]
-    if target.scheme in ("dynamic", "int8"):
+    if target.format == "tflite" and target.scheme != "float32":
         names.append("ai-edge-quantizer")
     return {
         "python": platform.python_version(),

@@ -130,18 +130,28 @@ def test_a_failed_gate_in_json(
     assert "max abs difference" in failed
 
 
-def test_all_keeps_what_was_verified_before_the_failure(
-    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("broken", ["onnx", "saved-model"])
+def test_all_keeps_what_was_verified_whichever_fails(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    break_writer(monkeypatch, "onnx", 0.5)
-    outcome = run_command("all", "--model", small_model, "--output-dir", tmp_path)
+    break_writer(monkeypatch, broken, 0.5)
+    outcome = run_command("all", "--model", small_model, "--output-dir", tmp_path, "--json")
     assert outcome.exit_code == 4
-    assert "small.onnx was not written" in outcome.error
-    assert {path.name for path in tmp_path.iterdir() if path.suffix != ".json"} == {
-        "small-saved-model",
-        "small.tflite",
-        "small-int8.tflite",
+    names = {
+        "small-saved-model": "saved-model",
+        "small.tflite": "tflite",
+        "small-int8.tflite": "tflite",
+        "small.onnx": "onnx",
     }
+    (missing,) = (name for name, command in names.items() if command == broken)
+    assert f"{missing} was not written" in outcome.error
+    written = {path.name for path in tmp_path.iterdir() if path.suffix != ".json"}
+    assert written == names.keys() - {missing}
+    told = json.loads(outcome.stdout)
+    assert {Path(artifact["path"]).name for artifact in told["artifacts"]} == written
+    (failure,) = told["failures"]
+    assert missing in failure["error"]
+    assert failure["verification"]["passed"] is False
 
 
 @pytest.mark.parametrize("command", list(WRITERS))

@@ -219,7 +219,7 @@ def test_a_diverging_run_ends_with_4(
         (["--preset", "vit-huge"], "no preset 'vit-huge'. Presets: vit-small-ds, vit-tiny"),
         (["--learning-rate", "nan"], "must be positive and finite"),
         (["--learning-rate", "0"], "must be positive and finite"),
-        (["--data", "mnist"], "'mnist' is not one of"),
+        (["--data", "mnist"], "folder:PATH, not 'mnist'"),
         (["--epochs", "0"], "'--epochs'"),
         (["--seed", str(2**32)], "'--seed'"),
         (["--no-such-option"], "--no-such-option"),

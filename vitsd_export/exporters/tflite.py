@@ -13,13 +13,13 @@ from vitsd_export.exporters.saved_model import write_saved_model
 from vitsd_export.lowering.inference_graph import InferenceGraph
 
 
-def convert(graph: InferenceGraph, *, scheme: str = "float32", batch: int = 1) -> bytes:
-    """Converts the inference graph to a .tflite file of LiteRT's built-in operators.
+def convert(graph: InferenceGraph, *, batch: int = 1) -> bytes:
+    """Converts the inference graph to a float32 .tflite file of LiteRT's built-in operators.
+
+    Fewer bits are the matter of `vitsd_export.quantization.litert`, which starts from this file.
 
     Args:
         graph: What to export.
-        scheme: `float32`, or `float16` to store the weights in half precision. Fewer bits are the matter
-            of `vitsd_export.quantization.litert`, which starts from the float32 file.
         batch: Number of images in a call; a fixed one, because XNNPACK does not take graphs of open shape.
 
     Returns:
@@ -35,9 +35,6 @@ def convert(graph: InferenceGraph, *, scheme: str = "float32", batch: int = 1) -
         write_saved_model(graph, saved_model, batch=batch)
         converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if scheme == "float16":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.target_spec.supported_types = [tf.float16]
         try:
             return bytes(converter.convert())
         except (ConverterError, ValueError, RuntimeError) as error:

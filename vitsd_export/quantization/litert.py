@@ -2,6 +2,7 @@
 
 | scheme | weights | activations |
 |---|---|---|
+| `float16` | half precision | float32 |
 | `dynamic` | int8 by output channel | float32; int8 inside the weighted layers, ranges at run time |
 | `int8` | int8 by output channel | as `dynamic`, but calibrated ranges wherever these suffice |
 
@@ -10,8 +11,10 @@ a range taken at run time is one for each token, and the output stays float32. S
 layers whose input and output keep at least six effective bits in their range, and leaves the others to
 run time.
 
-Softmax, LayerNorm, GELU, the attention products and the residual stream stay in float32: LiteRT has no
-fast integer kernel for them, and vision transformers lose their accuracy when they are quantized.
+Only the weights of dense layers and convolutions are touched: they are nearly all of the file, and half
+precision for the rest (epsilon, masks, scales) costs several times the error. Softmax, LayerNorm, GELU,
+the attention products and the residual stream stay in float32: LiteRT has no fast integer kernel for
+them, and vision transformers lose their accuracy when they are quantized.
 """
 
 import re
@@ -22,7 +25,7 @@ import numpy as np
 from vitsd_export.errors import InputError
 from vitsd_export.quantization.calibration import WEIGHTED_OPERATORS, Calibration
 
-SCHEMES = ("dynamic", "int8")
+SCHEMES = ("float16", "dynamic", "int8")
 
 # Six bits at 6.02 dB each. Chosen on training images: with every layer calibrated, vit-tiny-cifar10 names
 # another class than in float32 on 1.0 % of them, with this limit on 0.3 %, as with no layer calibrated.
@@ -47,12 +50,13 @@ def quantize(content: bytes, scheme: str, calibration: Calibration | None = None
         # Its dependencies' deprecations are not our users' business.
         warnings.simplefilter("ignore", DeprecationWarning)
         from ai_edge_quantizer import quantizer
+        from ai_edge_quantizer.algorithm_manager import AlgorithmName
         from ai_edge_quantizer.qtyping import TFLOperationName
 
     if not _has_weighted_layer(content):
         raise InputError(
             "The model has no layer that can be quantized: no dense layer or convolution with weights. "
-            "Export it as float32 or float16."
+            "Export it as float32."
         )
     ranges = _ranges(calibration) if calibration else None
     calibrated = calibration.layers_above(SUFFICIENT_SQNR) if calibration else ()
@@ -61,6 +65,10 @@ def quantize(content: bytes, scheme: str, calibration: Calibration | None = None
     names = "^(?:" + "|".join(re.escape(layer.output) for layer in calibrated) + ");"
     work = quantizer.Quantizer(bytearray(content))
     for operator in WEIGHTED_OPERATORS:
+        if scheme == "float16":
+            casting = AlgorithmName.FLOAT_CASTING
+            work.add_weight_only_config(".*", TFLOperationName[operator], 16, algorithm_key=casting)
+            continue
         work.add_dynamic_config(".*", TFLOperationName[operator], 8)
         if calibrated:
             work.add_static_config(names, TFLOperationName[operator], 8, 8)

@@ -1,0 +1,90 @@
+"""Data sets that the command line names."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data.layouts import write_cifar10_pickles
+from training.datasets import dataset_name, load_datasets
+from vitsd_export.data.folder_split import SkippedImages
+from vitsd_export.errors import InputError, UsageError
+
+
+def no_skipped(skipped: SkippedImages) -> None:
+    raise AssertionError(str(skipped))
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    """Twenty pictures each of two classes, told apart by their red."""
+    folder = tmp_path / "pets"
+    rng = np.random.default_rng(0)
+    for red, kind in ((0, "cat"), (255, "dog")):
+        (folder / kind).mkdir(parents=True)
+        for index in range(20):
+            pixels = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+            pixels[..., 0] = red
+            Image.fromarray(pixels).save(folder / kind / f"{index}.png")
+    return folder
+
+
+def test_a_folder_is_split_and_labelled_by_its_subfolders(pets: Path) -> None:
+    train, test = load_datasets(f"folder:{pets}", None, size=16, seed=3, on_skipped=no_skipped)
+    assert (len(train), len(test)) == (36, 4)
+    for data in (train, test):
+        assert data.class_names == ("cat", "dog")
+        assert data.images.shape[1:] == (16, 16, 3)
+        np.testing.assert_array_equal(data.labels, data.images[:, 0, 0, 0] > 127)
+    seen = {image.tobytes() for image in train.images}
+    assert not seen & {image.tobytes() for image in test.images}
+
+
+def test_images_that_cannot_be_read_are_told(pets: Path) -> None:
+    for index in range(20, 60):
+        Image.new("RGB", (8, 8), (0, index, 0)).save(pets / "cat" / f"{index}.png")
+    (pets / "cat" / "broken.png").write_bytes(b"no picture")
+    told: list[SkippedImages] = []
+    train, test = load_datasets(f"folder:{pets}", None, size=16, seed=3, on_skipped=told.append)
+    assert len(train) + len(test) == 80
+    assert [len(skipped.problems) for skipped in told] == [1]
+    assert "broken.png" in str(told[0])
+
+
+def test_cifar_comes_from_its_folder(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def rows(count: int) -> tuple[np.ndarray, np.ndarray]:
+        images = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+        return images, np.arange(count) % 10
+
+    folder = write_cifar10_pickles(tmp_path, rows(50), rows(10))
+    train, test = load_datasets("cifar10", folder, size=32, seed=0, on_skipped=no_skipped)
+    assert (len(train), len(test)) == (50, 10)
+    assert (train.split, test.split) == ("train", "test")
+
+
+@pytest.mark.parametrize("data", ["cifar11", "folder:", "", "Folder:x"])
+def test_an_unknown_data_set_is_refused(data: str) -> None:
+    with pytest.raises(UsageError, match="cifar10, cifar100 or folder:PATH"):
+        load_datasets(data, None, size=32, seed=0, on_skipped=no_skipped)
+
+
+def test_a_folder_needs_no_data_dir(pets: Path) -> None:
+    with pytest.raises(UsageError, match="--data-dir"):
+        load_datasets(f"folder:{pets}", pets, size=32, seed=0, on_skipped=no_skipped)
+
+
+def test_one_class_is_no_data_set(pets: Path) -> None:
+    shutil.rmtree(pets / "dog")
+    with pytest.raises(InputError, match="class"):
+        load_datasets(f"folder:{pets}", None, size=32, seed=0, on_skipped=no_skipped)
+
+
+def test_names(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dataset_name("cifar100") == "cifar100"
+    assert dataset_name(f"folder:{pets}") == "pets"
+    monkeypatch.chdir(pets)
+    assert dataset_name("folder:.") == "pets"
