@@ -119,6 +119,15 @@ def _parse_batch(batch: str) -> int | None:
     return int(batch)
 
 
+def _output_path(output: Path | None, default: str) -> Path:
+    if str(output) in ("probabilities", "logits"):
+        raise UsageError(
+            f"--output names the file to write. For a file that answers with {output}, give "
+            f"--answer {output}."
+        )
+    return output or Path(default)
+
+
 @contextlib.contextmanager
 def _progress() -> Iterator[Any]:
     """Yields a function that shows what is going on, on standard error."""
@@ -246,7 +255,7 @@ def onnx(
     """Exports to ONNX: one self-contained file for onnxruntime on every platform."""
     from vitsd_export.export import Target, default_name
 
-    path = output or Path(default_name(model, "onnx", scheme))
+    path = _output_path(output, default_name(model, "onnx", scheme))
     target = Target("onnx", path, scheme, batch=_parse_batch(batch), opset=opset)
     _run(
         [target],
@@ -289,7 +298,7 @@ def tflite(
     if quantize and scheme not in (None, "int8"):
         raise UsageError(f"--quantize means --scheme int8, but --scheme {scheme} was given too.")
     chosen = "int8" if quantize else (scheme or "float32")
-    path = output or Path(default_name(model, "tflite", chosen))
+    path = _output_path(output, default_name(model, "tflite", chosen))
     _run(
         [Target("tflite", path, chosen, batch=batch)],
         CalibrationSource(
@@ -320,7 +329,7 @@ def saved_model(
     """Exports to a TensorFlow SavedModel folder for TensorFlow Serving and tf.saved_model.load."""
     from vitsd_export.export import Target, default_name
 
-    path = output or Path(default_name(model, "saved_model"))
+    path = _output_path(output, default_name(model, "saved_model"))
     _run(
         [Target("saved_model", path, batch=_parse_batch(batch))],
         model=model,

@@ -197,3 +197,11 @@ def test_a_weights_file_exports_with_its_preset(
         assert runner.labels == ("class 0", "class 1", "class 2", "class 3")
     logits = np.asarray(model(images[:4].astype(np.float32), training=False))
     np.testing.assert_allclose(answers, softmax(logits), atol=1e-4)
+
+
+@pytest.mark.parametrize("command", ["onnx", "tflite", "saved-model"])
+@pytest.mark.parametrize("answer", ["logits", "probabilities"])
+def test_an_answer_given_as_the_output_is_told(command: str, answer: str) -> None:
+    outcome = run_command(command, "--output", answer)
+    assert outcome.exit_code == 2
+    assert f"--answer {answer}" in outcome.error

@@ -22,7 +22,9 @@ class Erfc:
         argument = node.input[0]
         opposite = _negated_argument(ctx, node.inputs[0])
         erf = ctx.make_node("Erf", [opposite or argument])
-        one = ctx.make_const(name=f"{node.name}/one", np_val=np.ones((), ctx_dtype(ctx, argument)))
+        one = ctx.make_const(
+            name=f"{node.name}/one", np_val=np.ones((), _numpy_dtype(ctx, argument))
+        )
         ctx.remove_node(node.name)
         ctx.make_node(
             "Add" if opposite else "Sub",
@@ -32,7 +34,7 @@ class Erfc:
         )
 
 
-def ctx_dtype(ctx: Any, tensor: str) -> Any:
+def _numpy_dtype(ctx: Any, tensor: str) -> Any:
     """Returns the NumPy type of a tensor in a tf2onnx graph."""
     from tf2onnx.utils import map_onnx_to_numpy_type
 
