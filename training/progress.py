@@ -20,7 +20,7 @@ class EpochDisplay:
     Args:
         console: Where it is shown.
         steps: Steps of the run.
-        done: Steps that an earlier session has done.
+        done: Steps that an interrupted run has done.
     """
 
     def __init__(self, console: Console, *, steps: int, done: int) -> None:
