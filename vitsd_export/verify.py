@@ -14,7 +14,7 @@ from vitsd_export.data.sources import load_images
 from vitsd_export.errors import UsageError, VerificationError
 from vitsd_export.measure.gates import Verification, check_parity, gate_for
 from vitsd_export.measure.parity import compare
-from vitsd_export.pretrained import bundled_names
+from vitsd_export.pretrained import bundled_names, find_model
 from vitsd_export.runtimes import Runner, open_runner
 from vitsd_export.runtimes.base import OutputMeaning
 
@@ -43,6 +43,7 @@ class Reference:
             InputError: If it cannot be used.
             EnvironmentProblem: If TensorFlow is missing.
         """
+        find_model(model)  # Before the seconds that TensorFlow takes.
         use_tensorflow()
         from vitsd_export.model.checkpoint import answers_probabilities, load_model
 

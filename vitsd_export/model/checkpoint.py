@@ -16,7 +16,7 @@ from vitsd_export.model.archive import CARD_FILE, load_archive, read_card
 from vitsd_export.model.classifier import build_classifier
 from vitsd_export.model.config import ModelConfig
 from vitsd_export.model.weights import load_weights
-from vitsd_export.pretrained import bundled_names, bundled_path
+from vitsd_export.pretrained import find_model
 
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -77,14 +77,8 @@ def load_model(source: str | Path, *, preset: str | None = None) -> LoadedModel:
         UsageError: If a file of weights comes without a preset, or the preset does not exist.
         InputError: If the source is missing, corrupt, unsafe, or not an image classifier.
     """
-    path = bundled_path(str(source)) or Path(source)
+    path = find_model(source)
     try:
-        if not path.is_file():
-            what = "is not a file" if path.exists() else "does not exist"
-            raise InputError(
-                f"The model {path} {what}. Give a .keras file, a .weights.h5 file with --preset, or "
-                f"the name of a bundled model ({', '.join(bundled_names())})."
-            )
         start, digest = _start(path), _sha256(path)
     except OSError as error:
         raise InputError(f"The model {path} cannot be read: {error}.") from error
