@@ -194,8 +194,8 @@ def _print_exported(results: list[Any]) -> None:
         else:
             images = result.verification.images
             _print_verification(f"{title}, verified on {images} images", result.verification)
-    last = results[-1].path
-    console.print(f"Next: vitsd-export predict {last} IMAGE", soft_wrap=True)
+    if results:
+        console.print(f"Next: vitsd-export predict {results[-1].path} IMAGE", soft_wrap=True)
 
 
 def _run(targets: list[Any], calibration: Any = None, **options: Any) -> None:
@@ -213,7 +213,7 @@ def _run(targets: list[Any], calibration: Any = None, **options: Any) -> None:
                 results.append(export.run(target, calibration))
             except VerificationFailed as missed:
                 failures.append(missed)
-    if failures and not results:
+    if failures and len(targets) == 1:
         raise failures[0]
     if _State.json:
         document: dict[str, Any] = {"artifacts": [result.to_dict() for result in results]}

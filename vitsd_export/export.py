@@ -18,6 +18,7 @@ from vitsd_export.backend import quiet_converters
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.labels import default_labels, read_labels_file
 from vitsd_export.data.sources import load_images
+from vitsd_export.digest import file_sha256
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError, VerificationError
 from vitsd_export.exporters.manifest import Format, Manifest, TensorSpec, sidecar_path
 from vitsd_export.measure.gates import Verification
@@ -429,14 +430,17 @@ def _check_embedded(staged: Path, manifest: Manifest) -> None:
 
 
 def describe_file(path: Path) -> dict[str, Any]:
-    """Returns `bytes` and `sha256` of an artifact; of a folder, over its files in order of their names."""
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    digest = hashlib.sha256()
-    for file in files:
-        if path.is_dir():
-            digest.update(file.relative_to(path).as_posix().encode() + b"\0")
-        digest.update(file.read_bytes())
-    return {"bytes": sum(file.stat().st_size for file in files), "sha256": digest.hexdigest()}
+    """Returns `bytes` and `sha256` of an artifact; of a folder, that of its list of files and digests."""
+    if path.is_file():
+        return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    listing = "".join(
+        f"{file_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files
+    )
+    return {
+        "bytes": sum(file.stat().st_size for file in files),
+        "sha256": hashlib.sha256(listing.encode()).hexdigest(),
+    }
 
 
 def _tool_versions(target: Target) -> dict[str, str]:

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from vitsd_export.data.containers import read_file
 from vitsd_export.data.labels import CIFAR10_CLASSES, CIFAR100_COARSE_CLASSES, CIFAR100_FINE_CLASSES
+from vitsd_export.data.safe_pickle import parse_pickle
 
 Rows = tuple[np.ndarray, np.ndarray]
 
@@ -186,3 +188,8 @@ def write_parquet(
         table = table.replace_schema_metadata({"huggingface": json.dumps(note)})
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path, **options)
+
+
+def read_pickle(path: Path) -> dict[str, Any]:
+    """A file through the safe parser."""
+    return parse_pickle(read_file(path), str(path))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.data.layouts import read_pickle
 from vitsd_export.data.labels import (
     CIFAR10_CLASSES,
     CIFAR100_COARSE_CLASSES,
@@ -13,7 +14,6 @@ from vitsd_export.data.labels import (
     default_labels,
     read_labels_file,
 )
-from vitsd_export.data.safe_pickle import read_pickle
 from vitsd_export.errors import InputError
 
 SHARED = Path(__file__).parents[2] / "../shared/data"

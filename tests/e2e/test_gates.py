@@ -130,6 +130,18 @@ def test_a_failed_gate_in_json(
     assert "max abs difference" in failed
 
 
+def test_all_tells_every_failure_where_nothing_passes(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in WRITERS:
+        break_writer(monkeypatch, command, 50.0)
+    outcome = run_command("all", "--model", small_model, "--output-dir", tmp_path)
+    assert outcome.exit_code == 4
+    assert outcome.error.count("was not written") == 4
+    assert "Next:" not in outcome.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("broken", ["onnx", "saved-model"])
 def test_all_keeps_what_was_verified_whichever_fails(
     small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str

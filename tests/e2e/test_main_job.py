@@ -72,10 +72,12 @@ def test_the_manifest_tells_size_and_digest(exported: Artifacts, kind: str) -> N
     file = beside(artifact)["file"]
     if artifact.is_dir():
         parts = sorted(path for path in artifact.rglob("*") if path.is_file())
-        digest = hashlib.sha256()
-        for part in parts:
-            digest.update(part.relative_to(artifact).as_posix().encode() + b"\0")
-            digest.update(part.read_bytes())
+        # What sha256sum prints in the folder.
+        lines = [
+            f"{hashlib.sha256(part.read_bytes()).hexdigest()}  {part.relative_to(artifact).as_posix()}\n"
+            for part in parts
+        ]
+        digest = hashlib.sha256("".join(lines).encode())
         size = sum(part.stat().st_size for part in parts)
     else:
         digest = hashlib.sha256(artifact.read_bytes())

@@ -1,14 +1,13 @@
 """Tests of timing, on a clock of the test's own."""
 
 import time
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 
 from vitsd_export.errors import UsageError
-from vitsd_export.measure.latency import Latency, time_alternating, time_runner
-from vitsd_export.runtimes import Runner
+from vitsd_export.measure.latency import Latency, time_alternating
 
 
 class Clock:
@@ -28,7 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def test_runner_is_timed_after_its_warm_up(clock: Clock) -> None:
+def test_a_call_is_timed_after_its_warm_up(clock: Clock) -> None:
     class Slow:
         name = "slow 1.0"
 
@@ -42,7 +41,8 @@ def test_runner_is_timed_after_its_warm_up(clock: Clock) -> None:
             clock.wait(next(self.durations))
 
     runner, images = Slow(), np.zeros((1, 8, 8, 3), np.uint8)
-    latency = time_runner(cast(Runner, runner), images, rounds=11, warmup=2)
+    calls = {"slow": lambda: runner.run(images)}
+    latency = time_alternating(calls, rounds=11, warmup=2)["slow"]
     assert latency == Latency(p50=6.0, p90=10.0, mean=6.0, rounds=11)
     assert all(seen is images for seen in runner.seen)
 

@@ -11,12 +11,10 @@ import io
 import pickle
 import pickletools
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vitsd_export.data.containers import read_file
 from vitsd_export.errors import InputError
 
 # What the unpickler raises on a damaged file.
@@ -124,15 +122,6 @@ class _CifarUnpickler(pickle.Unpickler):
             return _ALLOWED[module_name, global_name]
         except KeyError:
             raise _ForbiddenNameError(f"{module_name}.{global_name}") from None
-
-
-def read_pickle(path: Path) -> dict[str, Any]:
-    """Reads a dictionary from a CIFAR pickle, as `parse_pickle` does.
-
-    Raises:
-        InputError: If the file cannot be read, or `parse_pickle` refuses it.
-    """
-    return parse_pickle(read_file(path), str(path))
 
 
 def parse_pickle(data: bytes, where: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from vitsd_export.errors import UsageError
-from vitsd_export.runtimes.base import Runner
 
 _NANOSECONDS_IN_A_MILLISECOND = 1e6
 
@@ -33,21 +32,6 @@ class Latency:
         """Sums up the times of single calls, in milliseconds."""
         p50, p90 = np.percentile(milliseconds, (50, 90))
         return cls(float(p50), float(p90), float(np.mean(milliseconds)), len(milliseconds))
-
-
-def time_runner(runner: Runner, images: np.ndarray, rounds: int = 50, warmup: int = 5) -> Latency:
-    """Times a runner on the same images again and again.
-
-    Args:
-        runner: The runner.
-        images: [N, size, size, 3] uint8; one image for the latency of a single answer.
-        rounds: Calls to time.
-        warmup: Calls before that, which are not timed.
-
-    Raises:
-        UsageError: If `rounds` is below 1 or `warmup` below 0.
-    """
-    return time_alternating({runner.name: lambda: runner.run(images)}, rounds, warmup)[runner.name]
 
 
 def time_alternating(

@@ -1,7 +1,6 @@
 """Reading and writing trained models."""
 
 import dataclasses
-import hashlib
 import json
 import os
 import zipfile
@@ -11,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from vitsd_export.digest import file_sha256
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.model.archive import CARD_FILE, load_archive, read_card
 from vitsd_export.model.classifier import build_classifier
@@ -61,11 +61,6 @@ def _start(path: Path) -> bytes:
         return file.read(len(_HDF5_SIGNATURE))
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def load_model(source: str | Path, *, preset: str | None = None) -> LoadedModel:
     """Loads a trained classifier.
 
@@ -79,7 +74,7 @@ def load_model(source: str | Path, *, preset: str | None = None) -> LoadedModel:
     """
     path = find_model(source)
     try:
-        start, digest = _start(path), _sha256(path)
+        start, digest = _start(path), file_sha256(path)
     except OSError as error:
         raise InputError(f"The model {path} cannot be read: {error}.") from error
     if start.startswith(_ZIP_SIGNATURE):
@@ -167,7 +162,7 @@ def write_model(model: keras.Model, config: ModelConfig, path: Path, card: dict[
             members[CARD_FILE] = json.dumps(card, indent=2, ensure_ascii=False).encode()
             for name, content in members.items():
                 target.writestr(name, content, zipfile.ZIP_DEFLATED, 9)
-        digest = _sha256(compressed)
+        digest = file_sha256(compressed)
         os.replace(compressed, path)
     finally:
         saved.unlink(missing_ok=True)

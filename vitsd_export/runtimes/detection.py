@@ -1,8 +1,8 @@
 """Telling what an artifact is by its content, and whether it is what its manifest describes."""
 
-import hashlib
 from pathlib import Path
 
+from vitsd_export.digest import file_sha256
 from vitsd_export.errors import InputError
 from vitsd_export.exporters.manifest import Format, Manifest, sidecar_path
 
@@ -107,8 +107,7 @@ def proven_by_manifest(path: Path) -> bool:
     if not isinstance(expected, str):
         return False
     try:
-        with path.open("rb") as file:
-            actual = hashlib.file_digest(file, "sha256").hexdigest()
+        actual = file_sha256(path)
     except OSError as error:
         raise unusable(path, f"it cannot be read ({error.strerror or error})") from error
     if actual != expected.lower():
