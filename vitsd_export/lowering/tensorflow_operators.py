@@ -1,0 +1,120 @@
+"""The operators of a lowered model in TensorFlow, from which SavedModel and LiteRT are made."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from vitsd_export.lowering.graph import Array, Dense, LayerNorm
+from vitsd_export.lowering.operators import Operators
+
+
+class TensorFlowOperators(Operators):
+    """Builds the graph of the function that is being traced.
+
+    Args:
+        weight: Makes a tensor of a weight, given its value and name.
+    """
+
+    def __init__(self, weight: Callable[[Array, str], Any]) -> None:
+        self._make_weight = weight
+        self._scope = ""
+
+    @contextlib.contextmanager
+    def _named(self, name: str) -> Any:
+        outer, self._scope = self._scope, f"{self._scope}{name}/"
+        with tf.name_scope(name):
+            yield
+        self._scope = outer
+
+    def scope(self, name: str) -> contextlib.AbstractContextManager[None]:
+        return self._named(name)
+
+    def _weight(self, values: Array, name: str) -> Any:
+        return self._make_weight(np.asarray(values, np.float32), self._scope + name)
+
+    def _operand(self, y: Any, name: str) -> Any:
+        if isinstance(y, np.ndarray):
+            return tf.constant(y.astype(np.float32), name=f"{name}/constant")
+        return y
+
+    def pixels(self, image: Any, name: str) -> Any:
+        return tf.cast(image, tf.float32, name=name)
+
+    def dense(self, x: Any, layer: Dense, name: str) -> Any:
+        kernel = self._weight(layer.kernel, f"{name}/kernel")
+        if layer.bias is None:
+            return tf.linalg.matmul(x, kernel, name=name)
+        product = tf.linalg.matmul(x, kernel, name=f"{name}/product")
+        return tf.nn.bias_add(product, self._weight(layer.bias, f"{name}/bias"), name=name)
+
+    def apply_left(self, matrix: Array, x: Any, name: str) -> Any:
+        return tf.linalg.matmul(self._operand(matrix, name), x, name=name)
+
+    def product(self, x: Any, y: Any, name: str, *, transpose_y: bool = False) -> Any:
+        return tf.linalg.matmul(x, y, transpose_b=transpose_y, name=name)
+
+    def add(self, x: Any, y: Any, name: str) -> Any:
+        return tf.add(x, self._operand(y, name), name=name)
+
+    def subtract(self, x: Any, y: Any, name: str) -> Any:
+        return tf.subtract(x, self._operand(y, name), name=name)
+
+    def multiply(self, x: Any, y: Any, name: str) -> Any:
+        return tf.multiply(x, self._operand(y, name), name=name)
+
+    def divide_by_root(self, x: Any, square: Any, name: str) -> Any:
+        return tf.multiply(x, tf.math.rsqrt(square, name=f"{name}/rsqrt"), name=name)
+
+    def layer_norm(self, x: Any, layer: LayerNorm, width: int, name: str) -> tuple[Any, Any]:
+        with self._named(name):
+            centred = x
+            if not layer.centred:
+                mean = tf.reduce_mean(x, axis=-1, keepdims=True, name="mean")
+                centred = tf.subtract(x, mean, name="centred")
+            square = tf.multiply(centred, centred, name="square")
+            variance = tf.reduce_mean(square, axis=-1, keepdims=True, name="variance")
+            variance = tf.add(variance, layer.epsilon, name="variance_and_epsilon")
+            y = self.divide_by_root(centred, variance, "normalized")
+            if layer.gamma is not None:
+                y = self.multiply(y, layer.gamma, "scaled")
+            if layer.beta is not None:
+                y = self.add(y, layer.beta, "shifted")
+        return (centred if layer.centres_stream else x), y
+
+    def gelu(self, x: Any, name: str) -> Any:
+        return tf.nn.gelu(x, approximate=False, name=name)
+
+    def softmax(self, x: Any, name: str) -> Any:
+        return tf.nn.softmax(x, axis=-1, name=name)
+
+    def mean(self, x: Any, axis: int, name: str) -> Any:
+        return tf.reduce_mean(x, axis=axis, name=name)
+
+    def reshape(self, x: Any, shape: Sequence[int], name: str) -> Any:
+        return tf.reshape(x, shape, name=name)
+
+    def transpose(self, x: Any, order: Sequence[int], name: str) -> Any:
+        return tf.transpose(x, order, name=name)
+
+    def split(
+        self, x: Any, sizes: Sequence[int], axis: int, names: Sequence[str]
+    ) -> list[Any]:
+        parts = tf.split(x, sizes, axis=axis, name="split")
+        return [tf.identity(part, name=name) for part, name in zip(parts, names, strict=True)]
+
+    def shifted_copies(self, x: Any, by: int, name: str) -> Any:
+        start, end = slice(by, None), slice(None, -by)
+        before, after = (by, 0), (0, by)
+        copies = [x]
+        with self._named(name):
+            for columns, pad_columns in ((start, after), (end, before)):
+                for rows, pad_rows in ((start, after), (end, before)):
+                    pads = ((0, 0), pad_rows, pad_columns, (0, 0))
+                    copies.append(tf.pad(x[:, rows, columns, :], pads))
+            return tf.concat(copies, axis=-1, name="joined")
+
+    def resize(self, x: Any, old: int, new: int, name: str) -> Any:
+        return tf.image.resize(x, (new, new), method="bilinear", name=name)
