@@ -90,6 +90,16 @@ InputType = Annotated[
 Verify = Annotated[
     bool, typer.Option("--verify/--no-verify", help="Compare with Keras before the file is kept.")
 ]
+Lowering = Annotated[
+    bool,
+    typer.Option(
+        "--lowering/--no-lowering", help="Rewrite the model for inference; see `explain`."
+    ),
+]
+NoRewrite = Annotated[
+    list[str] | None,
+    typer.Option("--no-rewrite", help="Leave a rewrite out; may be given again.", metavar="NAME"),
+]
 CalibrationData = Annotated[
     str,
     typer.Option(
@@ -243,12 +253,16 @@ def onnx(
     scheme: Annotated[
         Literal["float32", "float16"], typer.Option(help="Numeric type of the weights.")
     ] = "float32",
-    opset: Annotated[int, typer.Option(help="ONNX operator set, 13 to 18.")] = 17,
+    opset: Annotated[
+        int | None, typer.Option(help="ONNX operator set, 13 to 26. Default: 21; not lowered, 17.")
+    ] = None,
     batch: Annotated[str, typer.Option(help="Images in a call: a number, or dynamic.")] = "dynamic",
     labels: Labels = None,
     answer: OutputMeaning = "probabilities",
     input: InputType = "uint8",
     verify: Verify = True,
+    lowering: Lowering = True,
+    no_rewrite: NoRewrite = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -265,6 +279,8 @@ def onnx(
         output=answer,
         input_type=input,
         verify=verify,
+        lowering=lowering,
+        without_rewrites=no_rewrite or (),
     )
 
 
@@ -289,6 +305,8 @@ def tflite(
     answer: OutputMeaning = "probabilities",
     input: InputType = "uint8",
     verify: Verify = True,
+    lowering: Lowering = True,
+    no_rewrite: NoRewrite = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -310,6 +328,8 @@ def tflite(
         output=answer,
         input_type=input,
         verify=verify,
+        lowering=lowering,
+        without_rewrites=no_rewrite or (),
     )
 
 
@@ -323,6 +343,8 @@ def saved_model(
     answer: OutputMeaning = "probabilities",
     input: InputType = "uint8",
     verify: Verify = True,
+    lowering: Lowering = True,
+    no_rewrite: NoRewrite = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -338,6 +360,8 @@ def saved_model(
         output=answer,
         input_type=input,
         verify=verify,
+        lowering=lowering,
+        without_rewrites=no_rewrite or (),
     )
 
 
@@ -357,6 +381,8 @@ def export_all(
     answer: OutputMeaning = "probabilities",
     input: InputType = "uint8",
     verify: Verify = True,
+    lowering: Lowering = True,
+    no_rewrite: NoRewrite = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -384,6 +410,8 @@ def export_all(
         output=answer,
         input_type=input,
         verify=verify,
+        lowering=lowering,
+        without_rewrites=no_rewrite or (),
     )
 
 

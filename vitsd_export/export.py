@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,10 +38,10 @@ _SUFFIXES: dict[Format, str] = {"saved_model": "-saved-model", "tflite": ".tflit
 _TOOLS: dict[Format, tuple[str, ...]] = {
     "saved_model": (),
     "tflite": ("ai-edge-litert",),
-    "onnx": ("tf2onnx", "onnx", "onnxruntime"),
+    "onnx": ("onnx", "onnxruntime"),
 }
-# tf2onnx 1.17 writes at most opset 18; below 13 its Softmax and Squeeze mean something else.
-ONNX_OPSETS = range(13, 19)
+# Below 13 Softmax and Squeeze mean something else; onnxruntime 1.31 knows no later ones in full.
+ONNX_OPSETS = range(13, 27)
 _FEWEST_CALIBRATION_IMAGES = 16
 
 
@@ -88,7 +88,7 @@ class Target:
         path: Where it goes.
         scheme: One of the format's `SCHEMES`.
         batch: Images in a call; None leaves it open, and is 1 for LiteRT.
-        opset: ONNX operator set; the exporter's default when None.
+        opset: ONNX operator set; None leaves the choice to the exporter.
     """
 
     format: Format
@@ -144,10 +144,13 @@ class Export:
         output: `probabilities` or `logits`.
         input_type: `uint8` or `float32` pixel values 0–255.
         verify: Whether artifacts are compared with the model before they take their name.
+        lowering: Whether the model is lowered where that is possible; otherwise the training graph is
+            exported.
+        without_rewrites: Names of the lowering's rewrites to leave out.
         progress: Called with what is going on.
 
     Raises:
-        UsageError: If the options contradict each other.
+        UsageError: If the options contradict each other, or there is no rewrite of a name.
         InputError: If the model or the labels cannot be used.
         EnvironmentProblem: If TensorFlow is missing.
     """
@@ -161,6 +164,8 @@ class Export:
         output: Literal["probabilities", "logits"] = "probabilities",
         input_type: Literal["uint8", "float32"] = "uint8",
         verify: bool = True,
+        lowering: bool = True,
+        without_rewrites: Sequence[str] = (),
         progress: Progress = lambda _: None,
     ) -> None:
         self._progress = progress
@@ -181,7 +186,11 @@ class Export:
             answers_probabilities=self._reference.answers_probabilities,
             input_type=input_type,
             output=output,
+            lowering=lowering,
+            without=without_rewrites,
         )
+        if self._graph.not_lowered_because:
+            progress(f"exporting the training graph: {self._graph.not_lowered_because}")
         self._float_litert: dict[int, bytes] = {}
 
     def run(self, target: Target, calibration: CalibrationSource | None = None) -> Exported:
@@ -252,12 +261,15 @@ class Export:
         """Writes the bare artifact; returns what its ranges were taken from, if any were."""
         calibration = None
         if target.format == "onnx":
-            from vitsd_export.exporters.onnx import DEFAULT_OPSET, write_onnx
+            from vitsd_export.exporters.onnx import write_onnx
 
-            opset = target.opset or DEFAULT_OPSET
             with quiet_converters():
                 write_onnx(
-                    self._graph, staged, scheme=target.scheme, opset=opset, batch=target.batch
+                    self._graph,
+                    staged,
+                    scheme=target.scheme,
+                    opset=target.opset,
+                    batch=target.batch,
                 )
         elif target.format == "tflite":
             content, calibration = self._litert_content(target, images)
@@ -316,9 +328,10 @@ class Export:
         batch = target.batch or (1 if target.format == "tflite" else None)
         options: dict[str, Any] = {"batch": batch}
         if target.format == "onnx":
-            from vitsd_export.exporters.onnx import DEFAULT_OPSET
+            from vitsd_export.exporters.onnx import choose_opset
 
-            options["opset"] = target.opset or DEFAULT_OPSET
+            options["opset"] = choose_opset(graph, target.opset)
+        options["rewrites"] = list(graph.rewrites)
         ranges = None
         if images is not None and calibration is not None:
             ranges = {
@@ -343,7 +356,7 @@ class Export:
                 "card": {key: value for key, value in loaded.card.items() if key != "labels"},
             },
             options=options,
-            tools=_tool_versions(target),
+            tools=_tool_versions(target, lowered=graph.lowered is not None),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             calibration=ranges,
         )
@@ -443,8 +456,10 @@ def describe_file(path: Path) -> dict[str, Any]:
     }
 
 
-def _tool_versions(target: Target) -> dict[str, str]:
+def _tool_versions(target: Target, *, lowered: bool) -> dict[str, str]:
     names = ["keras", "tensorflow", "numpy", *_TOOLS[target.format]]
+    if target.format == "onnx" and not lowered:
+        names.append("tf2onnx")
     if target.format == "tflite" and target.scheme != "float32":
         names.append("ai-edge-quantizer")
     return {

@@ -1,10 +1,18 @@
 """The function that is exported: uint8 image in, probabilities out."""
 
+import dataclasses
+from collections.abc import Collection
 from typing import Any, Literal
 
+import numpy as np
 import tensorflow as tf
 
 from vitsd_export.errors import UsageError
+from vitsd_export.lowering.graph import Array, Graph
+from vitsd_export.lowering.program import compute
+from vitsd_export.lowering.reading import OtherArchitecture, read_graph
+from vitsd_export.lowering.rewrites import check_names, rewrite
+from vitsd_export.lowering.tensorflow_operators import TensorFlowOperators
 from vitsd_export.model.checkpoint import LoadedModel
 
 InputType = Literal["uint8", "float32"]
@@ -14,13 +22,16 @@ INPUT_NAME = "image"
 
 
 class InferenceGraph(tf.Module):
-    """A trained classifier as one TensorFlow function.
+    """A trained classifier as one TensorFlow function, and lowered where its architecture is known.
 
     Attributes:
         image_size: Height and width of the image, in pixels.
         num_classes: Length of the answer.
         input_type: `uint8`, or `float32` pixel values 0–255.
         output: `probabilities` or `logits`; also the name of the output tensor.
+        lowered: The lowered graph; None for the training graph.
+        rewrites: Names of the rewrites that were applied.
+        not_lowered_because: Why it is the training graph; None for the lowered one.
     """
 
     def __init__(
@@ -30,6 +41,8 @@ class InferenceGraph(tf.Module):
         answers_probabilities: bool,
         input_type: InputType = "uint8",
         output: OutputMeaning = "probabilities",
+        lowering: bool = True,
+        without: Collection[str] = (),
     ) -> None:
         """Wraps a model.
 
@@ -38,9 +51,12 @@ class InferenceGraph(tf.Module):
             answers_probabilities: Whether its own output is already a softmax.
             input_type: Element type of the image.
             output: What the function returns.
+            lowering: Whether the model is lowered if that is possible.
+            without: Names of rewrites to leave out.
 
         Raises:
-            UsageError: If logits are asked of a model that hides them behind its softmax.
+            UsageError: If logits are asked of a model that hides them behind its softmax, or there is no
+                rewrite of a name.
         """
         super().__init__(name="inference")
         if output == "logits" and answers_probabilities:
@@ -48,12 +64,31 @@ class InferenceGraph(tf.Module):
                 f"{loaded.path} ends in a softmax, so its logits are not to be had. Export "
                 "probabilities."
             )
+        check_names(without)
         self.model = loaded.model
         self.image_size = loaded.image_size
         self.num_classes = loaded.num_classes
         self.input_type = input_type
         self.output = output
         self._softmax = output == "probabilities" and not answers_probabilities
+        self.lowered: Graph | None = None
+        self.rewrites: tuple[str, ...] = ()
+        self.not_lowered_because: str | None = None if lowering else "lowering is switched off"
+        if lowering:
+            self._lower(without)
+        self._weights = _Weights()
+
+    def _lower(self, without: Collection[str]) -> None:
+        try:
+            graph = read_graph(self.model)
+        except OtherArchitecture as difference:
+            self.not_lowered_because = f"no architecture that is known: {difference}"
+            return
+        # A softmax in the model counts as the output's.
+        graph = dataclasses.replace(graph, softmax=self.output == "probabilities")
+        outcomes = rewrite(graph, without)
+        self.rewrites = tuple(outcome.rewrite.name for outcome in outcomes if outcome.applied)
+        self.lowered = outcomes[-1].graph
 
     def concrete_function(self, batch: int | None) -> Any:
         """Traces the function.
@@ -68,7 +103,8 @@ class InferenceGraph(tf.Module):
         image = tf.TensorSpec(
             (batch, self.image_size, self.image_size, 3), self.input_type, INPUT_NAME
         )
-        return tf.function(self._answer, input_signature=[image]).get_concrete_function()
+        answer = self._answer if self.lowered is None else self._lowered_answer
+        return tf.function(answer, input_signature=[image]).get_concrete_function()
 
     def _answer(self, image: Any) -> dict[str, Any]:
         scores = self.model(tf.cast(image, tf.float32), training=False)
@@ -76,3 +112,26 @@ class InferenceGraph(tf.Module):
         if self._softmax:
             scores = tf.nn.softmax(scores)
         return {self.output: tf.ensure_shape(scores, (image.shape[0], self.num_classes))}
+
+    def _lowered_answer(self, image: Any) -> dict[str, Any]:
+        operators = TensorFlowOperators(self._weights)
+        scores = compute(self.lowered, operators, image, self.output)
+        return {self.output: tf.ensure_shape(scores, (image.shape[0], self.num_classes))}
+
+
+class _Weights:
+    """Variables by name, so that functions for several batches share them.
+
+    Variables and not constants: TensorFlow would copy these over and over when it optimises the graph.
+    """
+
+    def __init__(self) -> None:
+        self._variables: dict[str, tf.Variable] = {}
+
+    def __call__(self, values: Array, name: str) -> tf.Variable:
+        with tf.init_scope():
+            if name not in self._variables:
+                self._variables[name] = tf.Variable(
+                    np.asarray(values, np.float32), trainable=False, name=name
+                )
+        return self._variables[name]

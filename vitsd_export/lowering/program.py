@@ -62,8 +62,9 @@ def compute(graph: Graph, operators: Operators, image: Tensor, answer: str) -> T
         return ops.reshape(x, (-1, graph.tokens, graph.dim), answer)
     with ops.scope("head"):
         x = _head(graph.head, graph.tokens, graph.dim, ops, x)
-    logits = ops.dense(x, graph.head.logits, "logits")
-    return ops.softmax(logits, answer) if graph.softmax else logits
+    if not graph.softmax:
+        return ops.dense(x, graph.head.logits, answer)
+    return ops.softmax(ops.dense(x, graph.head.logits, "logits"), answer)
 
 
 def _patch_tokens(tokenizer: PatchTokenizer, ops: Operators, image: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class TensorFlowOperators(Operators):
         return self._named(name)
 
     def _weight(self, values: Array, name: str) -> Any:
-        return self._make_weight(np.asarray(values, np.float32), self._scope + name)
+        return self._make_weight(values, self._scope + name)
 
     def _operand(self, y: Any, name: str) -> Any:
         if isinstance(y, np.ndarray):
