@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from vitsd_export.lowering.program import GEOMETRY_SCOPE
+
 # The operators that hold nearly all weights and multiply-adds.
 WEIGHTED_OPERATORS = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
 
@@ -113,6 +115,7 @@ def calibrate(
         (int(operator["inputs"][0]), int(operator["outputs"][0]))
         for operator in interpreter._get_ops_details()
         if operator["op_name"] in WEIGHTED_OPERATORS
+        and not is_geometry(names[int(operator["outputs"][0])])
     ]
     spreads = {tensor: _Spread() for pair in weighted for tensor in pair}
     batch = int(image["shape"][0])
@@ -130,6 +133,15 @@ def calibrate(
         activations={names[tensor]: spread.activation() for tensor, spread in spreads.items()},
         images=len(images),
     )
+
+
+def is_geometry(output: str) -> bool:
+    """Whether the operator that answers this tensor moves and sums pixels, and holds no trained weights.
+
+    There are few of these and their constants are small, but their rounding would fall on the image
+    itself, before a LayerNorm that makes the faintest patches as large as the others.
+    """
+    return output.startswith(f"{GEOMETRY_SCOPE}/")
 
 
 class _Spread:

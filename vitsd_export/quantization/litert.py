@@ -23,6 +23,7 @@ import warnings
 import numpy as np
 
 from vitsd_export.errors import InputError
+from vitsd_export.lowering.program import GEOMETRY_SCOPE
 from vitsd_export.quantization.calibration import WEIGHTED_OPERATORS, Calibration
 
 SCHEMES = ("float16", "dynamic", "int8")
@@ -30,6 +31,9 @@ SCHEMES = ("float16", "dynamic", "int8")
 # Six bits at 6.02 dB each. Chosen on training images: with every layer calibrated, vit-tiny-cifar10 names
 # another class than in float32 on 1.0 % of them, with this limit on 0.3 %, as with no layer calibrated.
 SUFFICIENT_SQNR = 36.0
+
+# Names of the outputs of layers with trained weights: see `calibration.is_geometry`.
+_TRAINED = f"^(?!{re.escape(GEOMETRY_SCOPE)}/)"
 
 
 def quantize(content: bytes, scheme: str, calibration: Calibration | None = None) -> bytes:
@@ -67,9 +71,9 @@ def quantize(content: bytes, scheme: str, calibration: Calibration | None = None
     for operator in WEIGHTED_OPERATORS:
         if scheme == "float16":
             casting = AlgorithmName.FLOAT_CASTING
-            work.add_weight_only_config(".*", TFLOperationName[operator], 16, algorithm_key=casting)
+            work.add_weight_only_config(_TRAINED, TFLOperationName[operator], 16, algorithm_key=casting)
             continue
-        work.add_dynamic_config(".*", TFLOperationName[operator], 8)
+        work.add_dynamic_config(_TRAINED, TFLOperationName[operator], 8)
         if calibrated:
             work.add_static_config(names, TFLOperationName[operator], 8, 8)
     result = work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
