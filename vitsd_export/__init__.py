@@ -23,6 +23,8 @@ _HOME = {
     "VerificationError": "vitsd_export.errors",
     "Verified": "vitsd_export.verify",
     "VitsdExportError": "vitsd_export.errors",
+    "Explanation": "vitsd_export.explain",
+    "explain_lowering": "vitsd_export.explain",
     "inspect_artifact": "vitsd_export.inspection",
     "open_runner": "vitsd_export.runtimes",
     "predict": "vitsd_export.prediction",

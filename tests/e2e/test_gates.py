@@ -1,5 +1,7 @@
 """Verification really decides: what fails its gate never takes the target's name."""
 
+import copy
+import dataclasses
 import importlib
 import json
 from collections.abc import Callable
@@ -24,15 +26,17 @@ def perturbing(write: Callable[..., Any], change: float) -> Callable[..., Any]:
     """A writer that gets one weight wrong."""
 
     def write_wrongly(graph: Any, *arguments: Any, **options: Any) -> Any:
-        layer = graph.model.get_layer("logits")
-        right = layer.get_weights()
-        wrong = right[1].copy()
-        wrong[3] += change
-        layer.set_weights([right[0], wrong])
-        try:
-            return write(graph, *arguments, **options)
-        finally:
-            layer.set_weights(right)
+        wrong = copy.copy(graph)
+        logits = graph.lowered.head.logits
+        bias = logits.bias.copy()
+        bias[3] += change
+        head = dataclasses.replace(
+            graph.lowered.head, logits=dataclasses.replace(logits, bias=bias)
+        )
+        wrong.lowered = dataclasses.replace(graph.lowered, head=head)
+        # It must not share the right one's variables.
+        wrong._weights = type(graph._weights)()
+        return write(wrong, *arguments, **options)
 
     return write_wrongly
 

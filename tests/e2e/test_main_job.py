@@ -136,7 +136,7 @@ def test_the_manifest_tells_provenance_and_verification(
         ("saved_model", set()),
         ("tflite", {"ai-edge-litert"}),
         ("int8", {"ai-edge-litert", "ai-edge-quantizer"}),
-        ("onnx", {"onnx", "onnxruntime", "tf2onnx"}),
+        ("onnx", {"onnx", "onnxruntime"}),
     ],
 )
 def test_the_manifest_tells_the_versions_of_the_tools(

@@ -60,7 +60,8 @@ def test_float16_onnx_stores_half_precision(
     for tensor in stored.values():
         if tensor.data_type in numbers:
             numbers[tensor.data_type] += numpy_helper.to_array(tensor).size
-    assert numbers[FLOAT16] > 20 * numbers[FLOAT]
+    # The tokenizer's interpolation of pixels stays as exact as it is, and so does the mask.
+    assert numbers[FLOAT16] > 15 * numbers[FLOAT]
     # What users see stays as it is.
     info = inspect_artifact(path)
     assert [tensor.dtype for tensor in (*info.inputs, *info.outputs)] == ["uint8", "float32"]
@@ -73,11 +74,12 @@ def test_float16_litert_stores_half_precision(
     assert path.stat().st_size < 0.62 * exported.tflite.stat().st_size
     weights = inspect_artifact(path).graph.weights
     wide = weights["float32"].elements if "float32" in weights else 0
-    assert weights["float16"].elements > 20 * wide
+    # Biases, and the tokenizer's interpolation of pixels, stay as exact as they are.
+    assert weights["float16"].elements > 12 * wide
 
 
 def fully_connected_weights(path: Path) -> list[Any]:
-    """The weight tensors of a .tflite file's dense layers, as its schema reads them."""
+    """The weight tensors of a .tflite file's dense layers with trained weights, as its schema reads them."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAsModel(path.read_bytes(), 0)
@@ -89,6 +91,7 @@ def fully_connected_weights(path: Path) -> list[Any]:
         graph.Tensors(operator.Inputs(1))
         for operator in operators
         if codes[operator.OpcodeIndex()].BuiltinCode() == dense
+        and not graph.Tensors(operator.Outputs(0)).Name().startswith(b"tokenizer/windows/")
     ]
 
 

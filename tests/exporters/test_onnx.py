@@ -15,7 +15,7 @@ from tests.keras_models import loaded, softmax
 from tests.runtimes.tiny_artifacts import tiny_manifest
 from vitsd_export.backend import quiet_converters
 from vitsd_export.errors import InputError
-from vitsd_export.exporters.onnx import DEFAULT_OPSET, embed_manifest, write_onnx
+from vitsd_export.exporters.onnx import UNLOWERED_OPSET, embed_manifest, write_onnx
 from vitsd_export.lowering.inference_graph import InferenceGraph
 
 SIZE = 8
@@ -116,7 +116,7 @@ def test_the_file_tells_who_made_it(tmp_path: Path) -> None:
         "vitsd-export",
         vitsd_export.__version__,
     )
-    assert written.opset_import[0].version == DEFAULT_OPSET
+    assert written.opset_import[0].version == UNLOWERED_OPSET
 
 
 def test_the_manifest_travels_inside_and_the_graph_stays(

@@ -13,6 +13,7 @@ from tests.keras_models import loaded, small_transformer, softmax
 from tests.runtimes.tiny_artifacts import tiny_manifest
 from vitsd_export.backend import quiet_converters
 from vitsd_export.exporters.saved_model import embed_manifest, write_saved_model
+from vitsd_export.lowering.graph import WindowTokenizer
 from vitsd_export.lowering.inference_graph import InferenceGraph
 
 
@@ -41,15 +42,41 @@ def test_it_loads_without_keras_and_its_layers(
     np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-5)
 
 
-def test_it_holds_the_weights_once(model: Any, folder: Path) -> None:
+def stored_numbers(folder: Path) -> int:
+    """How many numbers the variables of a SavedModel have."""
     reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
-    stored = sum(
+    return sum(
         int(np.prod(shape))
         for name, shape in reader.get_variable_to_shape_map().items()
         if name.endswith(".ATTRIBUTES/VARIABLE_VALUE") and not name.startswith("save_counter")
     )
+
+
+def test_it_holds_the_weights_once(model: Any, tmp_path: Path) -> None:
+    graph = InferenceGraph(loaded(model), answers_probabilities=False, lowering=False)
+    with quiet_converters():
+        write_saved_model(graph, tmp_path / "model")
     # Normalisation keeps mean and variance as constants, which are no weights of the function.
-    assert 0 <= model.count_params() - stored <= 16
+    assert 0 <= model.count_params() - stored_numbers(tmp_path / "model") <= 16
+
+
+def test_lowered_it_holds_the_kernels_and_biases_once(model: Any, tmp_path: Path) -> None:
+    graph = InferenceGraph(loaded(model), answers_probabilities=False)
+    for name, batch in (("any", None), ("one", 1)):
+        with quiet_converters():
+            write_saved_model(graph, tmp_path / name, batch=batch)
+    lowered = graph.lowered
+    assert lowered is not None
+    assert isinstance(lowered.tokenizer, WindowTokenizer)
+    layers = [lowered.tokenizer.columns, lowered.tokenizer.projection, lowered.head.logits]
+    for block in lowered.blocks:
+        attention = block.attention
+        layers += [attention.query, attention.key, attention.value, attention.output, *block.mlp]
+    # What sums the pixels of a window is used for the mean and for the variance, there with a bias.
+    wanted = 2 * lowered.tokenizer.pixel_weights.size + 1
+    for layer in layers:
+        wanted += layer.kernel.size + (0 if layer.bias is None else layer.bias.size)
+    assert stored_numbers(tmp_path / "any") == stored_numbers(tmp_path / "one") == wanted
 
 
 def test_the_manifest_lies_where_tensorflow_does_not_look(folder: Path) -> None:

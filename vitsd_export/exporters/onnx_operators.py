@@ -153,16 +153,6 @@ class OnnxOperators(Operators):
     def transpose(self, x: str, order: Sequence[int], name: str) -> str:
         return self._node("Transpose", [x], name, perm=list(order))
 
-    def split(
-        self, x: str, sizes: Sequence[int], axis: int, names: Sequence[str]
-    ) -> list[str]:
-        outputs = [self._scope + name for name in names]
-        inputs = [x, self._numbers(*sizes)]
-        self.nodes.append(
-            helper.make_node("Split", inputs, outputs, name=f"{self._scope}split", axis=axis)
-        )
-        return outputs
-
     def shifted_copies(self, x: str, by: int, name: str) -> str:
         copies = [x]
         far = np.iinfo(np.int64).max

@@ -23,7 +23,7 @@ class Step:
     Attributes:
         name: Its place in the graph.
         multiply_adds: Multiplications with an addition, in matrix products; other arithmetic is not counted.
-        constants: Numbers in its constants.
+        constants: Numbers in its constants, less those that an operator before it has as well.
         bytes: Bytes it reads: its inputs and its constants, in float32.
     """
 
@@ -94,6 +94,7 @@ class _Counter(Operators):
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self._scope = ""
+        self._known: set[tuple[Shape, bytes]] = set()
 
     def _note(
         self, name: str, *inputs: Shape, multiply_adds: int = 0, constants: int = 0
@@ -132,7 +133,10 @@ class _Counter(Operators):
 
     def _elementwise(self, x: Shape, y: Any, name: str) -> Shape:
         if isinstance(y, np.ndarray):
-            self._note(name, x, constants=int(y.size))
+            # The mask of all blocks is one, which is stored and fetched once.
+            key = (y.shape, y.tobytes())
+            self._note(name, x, constants=0 if key in self._known else int(y.size))
+            self._known.add(key)
         else:
             self._note(name, x, y)
         return x
@@ -187,12 +191,6 @@ class _Counter(Operators):
     def transpose(self, x: Shape, order: Sequence[int], name: str) -> Shape:
         self._note(name, x)
         return tuple(x[axis] for axis in order)
-
-    def split(
-        self, x: Shape, sizes: Sequence[int], axis: int, names: Sequence[str]
-    ) -> list[Shape]:
-        self._note(",".join(names), x)
-        return [(*x[:axis], size, *x[axis + 1 :]) for size in sizes]
 
     def shifted_copies(self, x: Shape, by: int, name: str) -> Shape:
         for move in ("up_left", "down_left", "up_right", "down_right"):

@@ -135,7 +135,6 @@ class Attention:
         key: [dim, heads · width].
         value: [dim, heads · value width].
         output: [heads · value width, dim]; the value width is `dim` without a `value`.
-        joined: Whether one product computes query, key and value.
     """
 
     heads: int
@@ -144,12 +143,6 @@ class Attention:
     key: Dense | None
     value: Dense | None
     output: Dense
-    joined: bool = False
-
-    @property
-    def projections(self) -> tuple[Dense, ...]:
-        """Those of query, key and value that there are."""
-        return tuple(dense for dense in (self.query, self.key, self.value) if dense is not None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -88,10 +88,6 @@ class Operators(abc.ABC):
         """Axes in another order."""
 
     @abc.abstractmethod
-    def split(self, x: Tensor, sizes: Sequence[int], axis: int, names: Sequence[str]) -> list[Any]:
-        """Parts of x along an axis."""
-
-    @abc.abstractmethod
     def shifted_copies(self, x: Tensor, by: int, name: str) -> Tensor:
         """x [batch, size, size, channels] and its four copies moved diagonally, side by side as channels.
 

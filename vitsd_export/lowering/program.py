@@ -152,74 +152,39 @@ def _attend_to_tokens(attention: Attention, tokens: int, ops: Operators, x: Tens
 def _attend_by_head(attention: Attention, tokens: int, ops: Operators, x: Tensor) -> Tensor:
     """Attention with the heads as an axis before the tokens."""
     heads, dim = attention.heads, attention.query.kernel.shape[0]
-    layers = {
-        name: layer
-        for name, layer in (
-            ("query", attention.query),
-            ("key", attention.key),
-            ("value", attention.value),
-        )
-        if layer is not None
-    }
-    parts = (_joined_heads if attention.joined else _separate_heads)(layers, heads, tokens, ops, x)
-    shared = ops.reshape(x, (-1, tokens, dim), "tokens") if len(layers) < 3 else None
-    if "key" in parts:
-        scores = ops.product(parts["query"], parts["key"], "scores", transpose_y=True)
+    query = _heads(attention.query, heads, tokens, ops, x, "query")
+    shared = None
+    if attention.key is None or attention.value is None:
+        shared = ops.reshape(x, (-1, tokens, dim), "tokens")
+    if attention.key is not None:
+        key = _heads(attention.key, heads, tokens, ops, x, "key")
+        scores = ops.product(query, key, "scores", transpose_y=True)
     else:
-        query = ops.reshape(parts["query"], (-1, heads * tokens, dim), "queries")
+        query = ops.reshape(query, (-1, heads * tokens, dim), "queries")
         scores = ops.product(query, shared, "scores_of_all_heads", transpose_y=True)
         scores = ops.reshape(scores, (-1, tokens, tokens), "scores")
     weights = _masked_softmax(attention, scores, np.eye(tokens), ops)
-    if "value" in parts:
-        width = layers["value"].kernel.shape[1] // heads
-        mixed = ops.product(weights, parts["value"], "mixed")
+    if attention.value is not None:
+        value = _heads(attention.value, heads, tokens, ops, x, "value")
+        mixed = ops.product(weights, value, "mixed")
     else:
-        width = dim
         weights = ops.reshape(weights, (-1, heads * tokens, tokens), "weights_of_all_heads")
         mixed = ops.product(weights, shared, "mixed")
+    width = attention.output.kernel.shape[0] // heads
     mixed = ops.reshape(mixed, (-1, heads, tokens, width), "mixed_by_head")
     mixed = ops.transpose(mixed, (0, 2, 1, 3), "mixed_by_token")
     return ops.reshape(mixed, (-1, heads * width), "heads")
 
 
-def _separate_heads(
-    layers: dict[str, Dense], heads: int, tokens: int, ops: Operators, x: Tensor
-) -> dict[str, Tensor]:
-    """Returns [batch · heads, tokens, width] of each layer."""
-    parts = {}
-    for name, layer in layers.items():
-        part = ops.dense(x, layer, name)
-        width = layer.kernel.shape[1] // heads
-        part = ops.reshape(part, (-1, tokens, heads, width), f"{name}_by_token")
-        part = ops.transpose(part, (0, 2, 1, 3), f"{name}_by_head")
-        parts[name] = ops.reshape(part, (-1, tokens, width), f"{name}_of_heads")
-    return parts
-
-
-def _joined_heads(
-    layers: dict[str, Dense], heads: int, tokens: int, ops: Operators, x: Tensor
-) -> dict[str, Tensor]:
-    """Does what `_separate_heads` does, by one product; the layers are of the same width."""
-    part = ops.dense(x, joined(tuple(layers.values())), "projections")
-    width = next(iter(layers.values())).kernel.shape[1] // heads
-    part = ops.reshape(part, (-1, tokens, len(layers) * heads, width), "projections_by_token")
-    part = ops.transpose(part, (0, 2, 1, 3), "projections_by_head")
-    names = [f"{name}_by_head" for name in layers]
-    parts = ops.split(part, [heads] * len(layers), 1, names)
-    return {
-        name: ops.reshape(part, (-1, tokens, width), f"{name}_of_heads")
-        for name, part in zip(layers, parts, strict=True)
-    }
-
-
-def joined(layers: tuple[Dense, ...]) -> Dense:
-    """Returns the dense layer whose outputs are those of several, side by side."""
-    biases = [
-        np.zeros(layer.kernel.shape[1]) if layer.bias is None else layer.bias for layer in layers
-    ]
-    has_bias = any(layer.bias is not None for layer in layers)
-    kernel = np.concatenate([layer.kernel for layer in layers], axis=1)
-    return Dense(kernel, np.concatenate(biases) if has_bias else None)
+def _heads(
+    layer: Dense, heads: int, tokens: int, ops: Operators, x: Tensor, name: str
+) -> Tensor:
+    """Returns a layer's answer as [batch · heads, tokens, width]."""
+    width = layer.kernel.shape[1] // heads
+    x = ops.dense(x, layer, name)
+    x = ops.reshape(x, (-1, tokens, heads, width), f"{name}_by_token")
+    x = ops.transpose(x, (0, 2, 1, 3), f"{name}_by_head")
+    return ops.reshape(x, (-1, tokens, width), f"{name}_of_heads")
 
 
 def _masked_softmax(

@@ -99,12 +99,6 @@ class TensorFlowOperators(Operators):
     def transpose(self, x: Any, order: Sequence[int], name: str) -> Any:
         return tf.transpose(x, order, name=name)
 
-    def split(
-        self, x: Any, sizes: Sequence[int], axis: int, names: Sequence[str]
-    ) -> list[Any]:
-        parts = tf.split(x, sizes, axis=axis, name="split")
-        return [tf.identity(part, name=name) for part, name in zip(parts, names, strict=True)]
-
     def shifted_copies(self, x: Any, by: int, name: str) -> Any:
         start, end = slice(by, None), slice(None, -by)
         before, after = (by, 0), (0, by)

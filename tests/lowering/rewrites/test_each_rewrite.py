@@ -17,7 +17,6 @@ from vitsd_export.lowering.rewrites.base import NotApplied
 REFUSALS = {
     ("narrow heads", "query-key"): "million multiply-adds",
     ("narrow heads", "value-output"): "million multiply-adds",
-    ("wide heads", "joined-projections"): "no two projections",
 }
 CASES = list(itertools.product(KINDS, all_names()))
 

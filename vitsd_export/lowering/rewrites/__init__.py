@@ -8,7 +8,6 @@ from vitsd_export.errors import UsageError
 from vitsd_export.lowering.graph import Graph
 from vitsd_export.lowering.rewrites import (
     head_norm_affine,
-    joined_projections,
     layer_norm_affine,
     normalization,
     patch_windows,
@@ -34,8 +33,7 @@ REWRITES: tuple[Rewrite, ...] = tuple(
         query_key,
         value_bias,
         value_output,
-        joined_projections,
-        residual_centring,
+            residual_centring,
     )
 )
 
