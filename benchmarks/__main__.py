@@ -1,6 +1,7 @@
 """Command line of the benchmarks."""
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -79,6 +80,54 @@ def artifacts(
             f"{entry.export_seconds:.1f} s",
         )
     Console().print(table)
+    if json:
+        json.write_text(to_json(figures), encoding="utf-8")
+
+
+@app.command()
+def lowering(
+    model: Annotated[
+        Path | None, typer.Option(help=".keras file. Default: an untrained vit-small-ds.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Keeps the artifacts there, and uses those that are.")
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Latency of the lowered artifacts beside those of the stock converters, and each rewrite's gain."""
+    from benchmarks.lowering import measure_lowering, to_json
+    from benchmarks.startup_and_export import write_untrained_small_ds
+
+    with tempfile.TemporaryDirectory() as temporary:
+        place = folder or Path(temporary)
+        place.mkdir(exist_ok=True)
+        if model is None:
+            model = place / "vit-small-ds.keras"
+            if not model.exists():
+                _report("writing an untrained vit-small-ds")
+                write_untrained_small_ds(model)
+        figures = measure_lowering(model, place, report=_report)
+    console = Console()
+    table = Table(title=f"{figures.model}, median ms of a call")
+    for heading in ("runtime", "beside", "part", "threads", "batch", "stock", "ours", "ratio"):
+        table.add_column(heading)
+    for entry in figures.comparisons:
+        table.add_row(
+            entry.runtime,
+            entry.stock,
+            entry.part,
+            str(entry.threads),
+            str(entry.batch),
+            f"{entry.stock_ms:.2f}",
+            f"{entry.ours_ms:.2f}",
+            f"{entry.ratio:.2f}",
+        )
+    console.print(table)
+    gains = Table("model", "runtime", "rewrite", "without, by with", title="encoder, one image")
+    for gain in figures.gains:
+        gains.add_row(gain.model, gain.runtime, gain.rewrite, f"{gain.factor:.3f}")
+    console.print(gains)
+    console.print(f"ONNX nodes: {figures.stock_nodes} stock, {figures.our_nodes} ours")
     if json:
         json.write_text(to_json(figures), encoding="utf-8")
 

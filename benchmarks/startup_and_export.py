@@ -43,7 +43,8 @@ class CommandTime:
     note: str = ""
 
 
-def _write_untrained_small_ds(path: Path) -> None:
+def write_untrained_small_ds(path: Path) -> None:
+    """Writes a vit-small-ds with random weights as a .keras file."""
     from vitsd_export.backend import use_tensorflow
 
     use_tensorflow()
@@ -75,7 +76,7 @@ def time_commands(
     with tempfile.TemporaryDirectory() as folder:
         small = Path(folder) / "vit-small-ds.keras"
         report("writing an untrained vit-small-ds")
-        _write_untrained_small_ds(small)
+        write_untrained_small_ds(small)
         program = [sys.executable, "-m", "vitsd_export"]
         commands: dict[str, tuple[list[str], float | None]] = {
             "vitsd-export --help": ([*program, "--help"], 0.5),

@@ -117,9 +117,7 @@ def explain_lowering(
     def stage(of: Any) -> Stage:
         found = cost(of)
         milliseconds = 1e3 * found.seconds(machine.flops, machine.bandwidth)
-        return Stage(
-            found.multiply_adds, found.weights, found.operators, found.bytes, milliseconds
-        )
+        return Stage(found.multiply_adds, found.weights, found.operators, found.bytes, milliseconds)
 
     progress("applying the rewrites")
     trained = last = stage(graph)

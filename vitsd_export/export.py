@@ -347,7 +347,7 @@ class Export:
             format=target.format,
             scheme=target.scheme,
             input=TensorSpec("image", graph.input_type, (batch, size, size, 3), "RGB pixels 0-255"),
-            output=TensorSpec(graph.output, "float32", (batch, graph.num_classes), graph.output),
+            output=TensorSpec(graph.output, "float32", (batch, *graph.answer_shape), graph.output),
             labels=self._labels,
             source={
                 "name": loaded.name,

@@ -129,9 +129,7 @@ def test_onnxruntime_fuses_gelu(unlowered: Path, tmp_path: Path) -> None:
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.log_severity_level = 3
-    onnxruntime.InferenceSession(
-        str(unlowered), options, providers=["CPUExecutionProvider"]
-    )
+    onnxruntime.InferenceSession(str(unlowered), options, providers=["CPUExecutionProvider"])
     optimized = operators(onnx.load(tmp_path / "optimized.onnx"))
     assert "Erf" not in optimized
     assert {"Gelu", "BiasGelu", "FastGelu"} & set(optimized)

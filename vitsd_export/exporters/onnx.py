@@ -82,13 +82,11 @@ def write_onnx(
     dtype = TensorProto.UINT8 if graph.input_type == "uint8" else TensorProto.FLOAT
     image = helper.make_tensor_value_info(INPUT_NAME, dtype, (leading, size, size, 3))
     answer = helper.make_tensor_value_info(
-        graph.output, TensorProto.FLOAT, (leading, graph.num_classes)
+        graph.output, TensorProto.FLOAT, (leading, *graph.answer_shape)
     )
     sets = [helper.make_opsetid("", opset)]
     model = helper.make_model(
-        helper.make_graph(
-            built.nodes, "classifier", [image], [answer], [*built.constants, *small]
-        ),
+        helper.make_graph(built.nodes, "classifier", [image], [answer], [*built.constants, *small]),
         opset_imports=sets,
         ir_version=helper.find_min_ir_version_for(sets),
         producer_name="vitsd-export",

@@ -101,9 +101,7 @@ class OnnxOperators(Operators):
     def divide_by_root(self, x: str, square: str, name: str) -> str:
         return self._node("Div", [x, self._node("Sqrt", [square], f"{name}/root")], name)
 
-    def layer_norm(
-        self, x: str, layer: LayerNorm, width: int, name: str
-    ) -> tuple[str, str]:
+    def layer_norm(self, x: str, layer: LayerNorm, width: int, name: str) -> tuple[str, str]:
         # One node takes the mean away whether it is zero or not, so the stream is left as it is.
         gamma = np.ones(width) if layer.gamma is None else layer.gamma
         if self._opset >= _LAYER_NORMALIZATION_SINCE:
@@ -155,7 +153,6 @@ class OnnxOperators(Operators):
 
     def shifted_copies(self, x: str, by: int, name: str) -> str:
         copies = [x]
-        far = np.iinfo(np.int64).max
         for move, (up, left) in zip(
             ("up_left", "down_left", "up_right", "down_right"),
             ((True, True), (False, True), (True, False), (False, False)),

@@ -96,9 +96,7 @@ class _Counter(Operators):
         self._scope = ""
         self._known: set[tuple[Shape, bytes]] = set()
 
-    def _note(
-        self, name: str, *inputs: Shape, multiply_adds: int = 0, constants: int = 0
-    ) -> None:
+    def _note(self, name: str, *inputs: Shape, multiply_adds: int = 0, constants: int = 0) -> None:
         read = sum(math.prod(shape) for shape in inputs)
         self.steps.append(
             Step(self._scope + name, multiply_adds, constants, _BYTES * (read + constants))
@@ -155,9 +153,7 @@ class _Counter(Operators):
         self._note(name, x, square)
         return x
 
-    def layer_norm(
-        self, x: Shape, layer: LayerNorm, width: int, name: str
-    ) -> tuple[Shape, Shape]:
+    def layer_norm(self, x: Shape, layer: LayerNorm, width: int, name: str) -> tuple[Shape, Shape]:
         rows = (*x[:-1], 1)
         if not layer.centred:
             self._note(f"{name}/mean", x)

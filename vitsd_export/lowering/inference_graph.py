@@ -26,7 +26,7 @@ class InferenceGraph(tf.Module):
 
     Attributes:
         image_size: Height and width of the image, in pixels.
-        num_classes: Length of the answer.
+        answer_shape: Shape of the answer to one image: (classes,).
         input_type: `uint8`, or `float32` pixel values 0–255.
         output: `probabilities` or `logits`; also the name of the output tensor.
         lowered: The lowered graph; None for the training graph.
@@ -67,7 +67,7 @@ class InferenceGraph(tf.Module):
         check_names(without)
         self.model = loaded.model
         self.image_size = loaded.image_size
-        self.num_classes = loaded.num_classes
+        self.answer_shape: tuple[int, ...] = (loaded.num_classes,)
         self.input_type = input_type
         self.output = output
         self._softmax = output == "probabilities" and not answers_probabilities
@@ -98,25 +98,22 @@ class InferenceGraph(tf.Module):
 
         Returns:
             A ConcreteFunction of `image` [batch, size, size, 3] that returns a dict with the one output
-            [batch, num_classes] float32.
+            [batch, *answer_shape] float32.
         """
         image = tf.TensorSpec(
             (batch, self.image_size, self.image_size, 3), self.input_type, INPUT_NAME
         )
-        answer = self._answer if self.lowered is None else self._lowered_answer
-        return tf.function(answer, input_signature=[image]).get_concrete_function()
+        return tf.function(self._answer, input_signature=[image]).get_concrete_function()
 
     def _answer(self, image: Any) -> dict[str, Any]:
-        scores = self.model(tf.cast(image, tf.float32), training=False)
-        scores = tf.cast(scores, tf.float32)
-        if self._softmax:
-            scores = tf.nn.softmax(scores)
-        return {self.output: tf.ensure_shape(scores, (image.shape[0], self.num_classes))}
-
-    def _lowered_answer(self, image: Any) -> dict[str, Any]:
-        operators = TensorFlowOperators(self._weights)
-        scores = compute(self.lowered, operators, image, self.output)
-        return {self.output: tf.ensure_shape(scores, (image.shape[0], self.num_classes))}
+        if self.lowered is not None:
+            operators = TensorFlowOperators(self._weights)
+            answer = compute(self.lowered, operators, image, self.output)
+        else:
+            scores = self.model(tf.cast(image, tf.float32), training=False)
+            scores = tf.cast(scores, tf.float32)
+            answer = tf.nn.softmax(scores) if self._softmax else scores
+        return {self.output: tf.ensure_shape(answer, (image.shape[0], *self.answer_shape))}
 
 
 class _Weights:

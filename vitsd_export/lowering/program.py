@@ -176,9 +176,7 @@ def _attend_by_head(attention: Attention, tokens: int, ops: Operators, x: Tensor
     return ops.reshape(mixed, (-1, heads * width), "heads")
 
 
-def _heads(
-    layer: Dense, heads: int, tokens: int, ops: Operators, x: Tensor, name: str
-) -> Tensor:
+def _heads(layer: Dense, heads: int, tokens: int, ops: Operators, x: Tensor, name: str) -> Tensor:
     """Returns a layer's answer as [batch · heads, tokens, width]."""
     width = layer.kernel.shape[1] // heads
     x = ops.dense(x, layer, name)

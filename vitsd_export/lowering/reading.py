@@ -126,7 +126,7 @@ class _Reader:
     def _branch(self, kind: type) -> Any:
         """Goes into the layer of a kind that opens a residual branch."""
         layers = self._following()
-        branches = [layer for layer in layers if type(layer) is kind]
+        branches: list[Any] = [layer for layer in layers if type(layer) is kind]
         if len(layers) != 2 or len(branches) != 1:
             raise OtherArchitecture(f"{_names(layers)} are no residual branch")
         self.tensor = branches[0].output
@@ -193,7 +193,7 @@ class _Reader:
         pooling = self._accept(keras.layers.Flatten, keras.layers.GlobalAveragePooling1D)
         if pooling is None:
             raise OtherArchitecture("its tokens are neither flattened nor averaged")
-        dense = []
+        dense: list[Any] = []
         while (layer := self._accept(keras.layers.Dense)) is not None:
             if dense:
                 _check_activation(dense[-1], keras.activations.gelu)

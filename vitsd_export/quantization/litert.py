@@ -71,7 +71,9 @@ def quantize(content: bytes, scheme: str, calibration: Calibration | None = None
     for operator in WEIGHTED_OPERATORS:
         if scheme == "float16":
             casting = AlgorithmName.FLOAT_CASTING
-            work.add_weight_only_config(_TRAINED, TFLOperationName[operator], 16, algorithm_key=casting)
+            work.add_weight_only_config(
+                _TRAINED, TFLOperationName[operator], 16, algorithm_key=casting
+            )
             continue
         work.add_dynamic_config(_TRAINED, TFLOperationName[operator], 8)
         if calibrated:

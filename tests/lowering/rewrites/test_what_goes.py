@@ -57,9 +57,7 @@ def test_a_large_kernel_stays_in_float32_and_its_bias_is_summed_in_float64() -> 
     assert small is not None
     assert exact is not None
     assert small.hidden[0].kernel.dtype == np.float32
-    np.testing.assert_array_equal(
-        small.hidden[0].kernel, exact.hidden[0].kernel.astype(np.float32)
-    )
+    np.testing.assert_array_equal(small.hidden[0].kernel, exact.hidden[0].kernel.astype(np.float32))
     np.testing.assert_allclose(small.hidden[0].bias, exact.hidden[0].bias, rtol=1e-6)
 
 

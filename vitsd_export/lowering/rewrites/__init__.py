@@ -33,7 +33,7 @@ REWRITES: tuple[Rewrite, ...] = tuple(
         query_key,
         value_bias,
         value_output,
-            residual_centring,
+        residual_centring,
     )
 )
 

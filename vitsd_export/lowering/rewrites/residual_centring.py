@@ -47,9 +47,7 @@ def _rewrite_block(block: Block) -> Block:
     return dataclasses.replace(
         block,
         attention_norm=dataclasses.replace(block.attention_norm, centres_stream=True),
-        attention=dataclasses.replace(
-            block.attention, output=_centre(block.attention.output)
-        ),
+        attention=dataclasses.replace(block.attention, output=_centre(block.attention.output)),
         mlp_norm=dataclasses.replace(block.mlp_norm, centred=True),
     )
 
