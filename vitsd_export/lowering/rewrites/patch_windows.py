@@ -18,7 +18,10 @@ w = (times the pixel occurs) / (5 · 3 · p²):
     m = Σ w v,   variance = Σ w (v - m)²,   token = Σ (v - m) K / √(variance + ε) + bias.
 
 The division goes behind the projection, where there are fewer numbers. The variance is summed from
-differences: Σ w v² - m² would cancel to rounding errors in a patch of nearly one colour.
+differences: Σ w v² - m² would cancel to rounding errors in a patch of nearly one colour. There the
+rounding of m counts as well. It shifts all of v - m alike, and what that does to the token is taken away by
+K - w kᵀ in place of K, where k sums the rows of K: its rows sum to zero, and as Σ w (v - m) = 0 the token is
+the same.
 
 Only a norm without γ and β can be taken over the window: see `layer_norm_affine`.
 """
@@ -76,7 +79,9 @@ def _merge_copies(tokenizer: PatchTokenizer) -> tuple[Array, Array]:
         place = (slice(top, top + patch), slice(left, left + patch))
         counts[place] += 1
         kernel[place] += of_patch[:, :, copy]
-    return counts.ravel() / counts.sum(), kernel.reshape(-1, dim)
+    shares = counts.ravel() / counts.sum()
+    kernel = kernel.reshape(-1, dim)
+    return shares, kernel - np.outer(shares, kernel.sum(axis=0))
 
 
 def _window_rows(tokenizer: PatchTokenizer) -> Array:
