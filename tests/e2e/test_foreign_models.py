@@ -46,6 +46,29 @@ def test_a_convolutional_network_goes_into_every_format(
         np.testing.assert_allclose(answers, expected, atol=1e-4)
 
 
+def test_it_is_exported_unlowered(artifacts: Artifacts) -> None:
+    progress = artifacts.outcome.stderr
+    assert progress.count("exporting the training graph: no architecture that is known") == 1
+
+
+def test_mobilenet_goes_into_onnx_and_litert(images: np.ndarray, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(5)
+    network = keras.applications.MobileNetV2(
+        input_shape=(32, 32, 3), alpha=0.35, weights=None, classes=10
+    )
+    # Untrained, it gives all classes nearly the same; so that there is a first among them:
+    kernel, bias = network.layers[-1].get_weights()
+    network.layers[-1].set_weights([kernel * 50, np.linspace(-2, 2, len(bias))])
+    network.save(tmp_path / "mobilenet.keras")
+    expected = np.asarray(network(images[:20].astype(np.float32), training=False))
+    for command, suffix in (("onnx", ".onnx"), ("tflite", ".tflite")):
+        target = tmp_path / f"x{suffix}"
+        outcome = run_command(command, "--model", tmp_path / "mobilenet.keras", "-o", target)
+        assert outcome.exit_code == 0, outcome.stderr
+        with open_runner(target) as runner:
+            np.testing.assert_allclose(runner.probabilities(images[:20]), expected, atol=1e-4)
+
+
 def test_large_kernels_keep_their_values(network: Any, artifacts: Artifacts) -> None:
     kernels = {
         layer.kernel.shape[2]: np.asarray(layer.kernel)

@@ -60,7 +60,7 @@ def export(small_model: Path) -> Export:
     return Export(small_model)
 
 
-@pytest.mark.parametrize("opset", [13, 14, 15, 16, 17, 18])
+@pytest.mark.parametrize("opset", range(13, 27))
 def test_every_opset_converts_and_runs(
     export: Export, small_model: Path, images: np.ndarray, tmp_path: Path, opset: int
 ) -> None:
@@ -72,7 +72,7 @@ def test_every_opset_converts_and_runs(
     model = onnx.load(target)
     onnx.checker.check_model(model, full_check=True)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", opset)]
-    assert model.ir_version <= 8
+    assert model.ir_version == onnx.helper.find_min_ir_version_for(model.opset_import)
     session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
     (answers,) = session.run(["probabilities"], {"image": images[:5]})
     np.testing.assert_allclose(answers, keras_probabilities(small_model, images[:5]), atol=1e-4)

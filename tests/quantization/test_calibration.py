@@ -107,3 +107,19 @@ def test_a_layer_counts_by_the_worse_of_its_input_and_output() -> None:
     assert calibration.layers_above(36) == layers[:1]
     assert calibration.layers_above(28) == layers
     assert calibration.layers_above(49) == ()
+
+
+def test_the_geometry_of_a_lowered_tokenizer_is_not_calibrated() -> None:
+    from tests.keras_models import loaded, small_transformer
+    from vitsd_export.backend import quiet_converters
+    from vitsd_export.exporters.tflite import convert
+    from vitsd_export.lowering.inference_graph import InferenceGraph
+
+    graph = InferenceGraph(loaded(small_transformer()), answers_probabilities=False)
+    with quiet_converters():
+        content = convert(graph)
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    outputs = [layer.output for layer in calibrate(content, images).layers]
+    # The projection, four layers of attention, two of the MLP, and the logits.
+    assert len(outputs) == 1 + 4 + 2 + 1
+    assert not [name for name in outputs if name.startswith("tokenizer/windows/")]
