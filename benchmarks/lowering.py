@@ -5,7 +5,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,17 +182,20 @@ def _compare(
     return comparisons
 
 
-def _graph(model: Path | str, **options: Any) -> Any:
+def _load(model: Path | str) -> Any:
     from vitsd_export.backend import use_tensorflow
 
     use_tensorflow()
-    from vitsd_export.lowering.inference_graph import InferenceGraph
     from vitsd_export.model.checkpoint import load_model
 
+    return load_model(model)
+
+
+def _lower(loaded: Any, without: Sequence[str] = ()) -> Any:
+    from vitsd_export.lowering.inference_graph import InferenceGraph
+
     # Logits, as the stock artifacts answer.
-    return InferenceGraph(
-        load_model(model), answers_probabilities=False, output="logits", **options
-    )
+    return InferenceGraph(loaded, answers_probabilities=False, output="logits", without=without)
 
 
 def _without_head(graph: Any) -> Any:
@@ -205,9 +208,10 @@ def _without_head(graph: Any) -> Any:
 def _write_ours(model: Path, folder: Path) -> None:
     from vitsd_export.backend import quiet_converters
 
-    full = _graph(model)
+    loaded = _load(model)
+    full = _lower(loaded)
     # The last LayerNorm keeps its γ and β where there is no head to take them in.
-    encoder = _without_head(_graph(model, without=["head-norm-affine"]))
+    encoder = _without_head(_lower(loaded, ["head-norm-affine"]))
     from vitsd_export.exporters.onnx import write_onnx
     from vitsd_export.exporters.saved_model import write_saved_model
     from vitsd_export.exporters.tflite import convert
@@ -228,12 +232,15 @@ def _write_without_each(model: str, folder: Path, runtime: Runtime) -> dict[str,
     from vitsd_export.backend import quiet_converters
 
     folder.mkdir(exist_ok=True)
-    complete = _graph(model)
+    loaded = _load(model)
     from vitsd_export.exporters.onnx import write_onnx
     from vitsd_export.exporters.tflite import convert
     from vitsd_export.lowering.rewrites import REWRITES
 
-    left_out = {"with": [], **{name: [name] for name in complete.rewrites}}
+    left_out: dict[str, list[str]] = {
+        "with": [],
+        **{name: [name] for name in _lower(loaded).rewrites},
+    }
     left_out["all"] = [rewrite.name for rewrite in REWRITES]
     # It concerns the head, which is not there.
     del left_out["head-norm-affine"]
@@ -244,7 +251,7 @@ def _write_without_each(model: str, folder: Path, runtime: Runtime) -> dict[str,
         files[name] = str(target)
         if target.exists():
             continue
-        graph = _without_head(_graph(model, without=[*names, "head-norm-affine"]))
+        graph = _without_head(_lower(loaded, [*names, "head-norm-affine"]))
         with quiet_converters():
             if runtime == "onnxruntime":
                 write_onnx(graph, target)

@@ -46,6 +46,9 @@ def test_onnx_is_described(tmp_path: Path) -> None:
         "float32": Weights(3, PARAMETERS + 1, 4 * (PARAMETERS + 1)),
         "int64": Weights(1, 2, 16),
     }
+    assert [node.op for node in info.graph.nodes if node.op in info.ops] == [
+        node.op_type for node in onnx_model().graph.node
+    ]
     assert info.provenance is not None
     assert info.provenance["source"]["name"] == "tiny"
     plain = _plain(info)

@@ -511,15 +511,26 @@ def predict(
 
 
 @app.command()
-def inspect(artifact: Artifact, json: Json = False, debug: Debug = False) -> None:
+def inspect(
+    artifact: Artifact,
+    nodes: Annotated[
+        bool, typer.Option("--nodes", help="Also list the operators of an ONNX or LiteRT graph.")
+    ] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
     """Shows what is in an artifact: tensors, operators, labels, scheme, provenance."""
     from vitsd_export.inspection import inspect_artifact
 
     info = inspect_artifact(artifact)
     if _State.json:
         _print_json(info.to_dict())
-    else:
-        _print_info(info)
+        return
+    _print_info(info)
+    if nodes:
+        width = max((len(node.op) for node in info.graph.nodes), default=0)
+        for node in info.graph.nodes:
+            print(f"{node.op:{width}}  {node.name}  ←  {', '.join(node.inputs)}")
 
 
 @app.command()

@@ -86,6 +86,7 @@ class ArtifactInfo:
             "outputs": [_tensor_dict(tensor) for tensor in self.outputs],
             "ops": self.ops,
             "custom_ops": list(self.custom_ops),
+            "nodes": [dataclasses.asdict(node) for node in self.graph.nodes],
             "versions": self.graph.versions,
             "parameters": self.parameters,
             "weights": {

@@ -124,3 +124,17 @@ def test_the_same_model_gives_the_same_bytes(small_model: Path, tmp_path: Path) 
     for target in (first, second):
         Export(small_model, verify=False).run(Target("onnx", target))
     assert onnx.load(first).graph == onnx.load(second).graph
+
+
+def test_inspect_lists_nodes_by_their_place_in_the_model(exported: Artifacts) -> None:
+    for path, line in (
+        (exported.onnx, "Gelu                block3/mlp/gelu0  ←  block3/mlp/dense0"),
+        (exported.tflite, "SOFTMAX          block5/attention/weights  ←"),
+    ):
+        outcome = run_command("inspect", path, "--nodes")
+        assert outcome.exit_code == 0, outcome.stderr
+        assert line in outcome.stdout
+    told = json.loads(run_command("inspect", exported.onnx, "--json").stdout)
+    nodes = {node["name"]: node for node in told["nodes"]}
+    assert nodes["block2/attention/masked_scores"]["inputs"][0] == "block2/attention/scores"
+    assert nodes["probabilities"]["op"] == "Softmax"

@@ -41,6 +41,23 @@ class Weights:
 
 
 @dataclasses.dataclass(frozen=True)
+class Node:
+    """An operator at its place in a graph.
+
+    Attributes:
+        name: Name of the node, or of its first output where nodes have none.
+        op: Kind of operator.
+        inputs: Names of the tensors it takes, constants too.
+        outputs: Names of the tensors it gives.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class GraphSummary:
     """Contents of a graph, read without running it.
 
@@ -56,6 +73,7 @@ class GraphSummary:
         weights: Constants by NumPy name of their type, shapes and indices included.
         parameters: Numbers in the constants that are computed with. Exporters merge, split and add
             constants, so this is not the number of trained weights.
+        nodes: The operators of the main graph in the file's order; empty for a SavedModel.
     """
 
     inputs: tuple[TensorInfo, ...]
@@ -65,6 +83,7 @@ class GraphSummary:
     versions: dict[str, int | str]
     weights: dict[str, Weights]
     parameters: int
+    nodes: tuple[Node, ...] = ()
 
 
 def by_falling_number(names: Iterable[str]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from vitsd_export.runtimes.detection import unusable
 from vitsd_export.runtimes.graph_summary import (
     Constant,
     GraphSummary,
+    Node,
     by_falling_number,
     count_parameters,
     group_weights,
@@ -70,7 +71,20 @@ def _summarize(model: Any, schema: Any) -> GraphSummary:
         versions={"schema": int(model.Version()), **_minimum_runtime(model)},
         weights=group_weights(constants),
         parameters=count_parameters(constants),
+        nodes=tuple(_nodes(subgraphs[0], ops)),
     )
+
+
+def _nodes(graph: Any, ops: list[str]) -> Iterator[Node]:
+    def tensor(index: int) -> str:
+        # -1 stands for an input that is left out.
+        return graph.Tensors(index).Name().decode(errors="replace") if index >= 0 else ""
+
+    for index in range(graph.OperatorsLength()):
+        operator = graph.Operators(index)
+        inputs = tuple(tensor(operator.Inputs(at)) for at in range(operator.InputsLength()))
+        outputs = tuple(tensor(operator.Outputs(at)) for at in range(operator.OutputsLength()))
+        yield Node(outputs[0] if outputs else "", ops[operator.OpcodeIndex()], inputs, outputs)
 
 
 def _public(name: str) -> bool:

@@ -12,6 +12,7 @@ from vitsd_export.runtimes.detection import unreadable_manifest, unusable
 from vitsd_export.runtimes.graph_summary import (
     Constant,
     GraphSummary,
+    Node,
     by_falling_number,
     count_parameters,
     group_weights,
@@ -82,6 +83,10 @@ def _summarize(model: Any, onnx: Any) -> GraphSummary:
         versions=versions,
         weights=group_weights(constants),
         parameters=count_parameters(constants),
+        nodes=tuple(
+            Node(node.name, _op_name(node), tuple(node.input), tuple(node.output))
+            for node in model.graph.node
+        ),
     )
 
 

@@ -80,8 +80,8 @@ def _merge_copies(tokenizer: PatchTokenizer) -> tuple[Array, Array]:
         counts[place] += 1
         kernel[place] += of_patch[:, :, copy]
     shares = counts.ravel() / counts.sum()
-    kernel = kernel.reshape(-1, dim)
-    return shares, kernel - np.outer(shares, kernel.sum(axis=0))
+    rows = kernel.reshape(-1, dim)
+    return shares, rows - np.outer(shares, rows.sum(axis=0))
 
 
 def _window_rows(tokenizer: PatchTokenizer) -> Array:
