@@ -25,14 +25,15 @@ def commands(
     stock: Annotated[bool, typer.Option(help="Time tf2onnx alone too.")] = True,
     json: Json = None,
 ) -> None:
-    """Wall time of `vitsd-export --help` and of the ONNX exports."""
+    """Wall time and peak memory of `vitsd-export --help` and of the ONNX exports."""
     from benchmarks.startup_and_export import time_commands, to_json
 
     times = time_commands(runs=runs, stock=stock, report=_report)
-    table = Table("command", "median of runs", "limit", title=f"{runs} rounds")
+    table = Table("command", "median of runs", "limit", "peak memory", title=f"{runs} rounds")
     for entry in times:
         limit = "" if entry.limit is None else f"≤ {entry.limit:g} s"
-        table.add_row(entry.name, f"{entry.seconds:.2f} s", limit)
+        memory = f"{entry.peak_megabytes:.0f} MB"
+        table.add_row(entry.name, f"{entry.seconds:.2f} s", limit, memory)
     console = Console(highlight=False)
     console.print(table)
     for entry in times:

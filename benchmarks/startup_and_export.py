@@ -33,6 +33,7 @@ class CommandTime:
         seconds: Median.
         limit: What it may take; None where nothing is promised.
         runs: Number of runs.
+        peak_megabytes: Largest resident memory of a run, 10⁶ bytes.
         note: What became of the file, where that is not plain.
     """
 
@@ -40,6 +41,7 @@ class CommandTime:
     seconds: float
     limit: float | None
     runs: int
+    peak_megabytes: float
     note: str = ""
 
 
@@ -86,7 +88,11 @@ def time_commands(
             ),
             "vitsd-export onnx (vit-small-ds, untrained)": (
                 [*program, "onnx", "--model", str(small), "-o", f"{folder}/small.onnx"],
-                30,
+                12,
+            ),
+            "import of TensorFlow and Keras alone": (
+                [sys.executable, "-c", "from vitsd_export.backend import use_tensorflow as u; u()"],
+                None,
             ),
         }
         if stock:
@@ -95,18 +101,41 @@ def time_commands(
                 None,
             )
         seconds: dict[str, list[float]] = {name: [] for name in commands}
+        peaks: dict[str, float] = dict.fromkeys(commands, 0.0)
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
         for index in range(runs):
             for name, (command, _) in commands.items():
                 report(f"round {index + 1} of {runs}: {name}")
-                started = time.perf_counter()
-                subprocess.run(command, check=True, capture_output=True, env=environment)
-                seconds[name].append(time.perf_counter() - started)
+                wall, peak = _run(command, environment)
+                seconds[name].append(wall)
+                peaks[name] = max(peaks[name], peak)
         notes = {_STOCK: _what_onnxruntime_says(Path(folder) / "stock.onnx")} if stock else {}
     return [
-        CommandTime(name, statistics.median(seconds[name]), limit, runs, notes.get(name, ""))
+        CommandTime(
+            name,
+            statistics.median(seconds[name]),
+            limit,
+            runs,
+            peaks[name],
+            notes.get(name, ""),
+        )
         for name, (_, limit) in commands.items()
     ]
+
+
+def _run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """Runs a command; returns its wall time in seconds and its peak memory in megabytes."""
+    started = time.perf_counter()
+    nowhere = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere, env=environment)
+    # Popen.wait tells nothing about memory.
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    # Linux counts in KiB.
+    return wall, usage.ru_maxrss * 1024 / 1e6
 
 
 def _what_onnxruntime_says(path: Path) -> str:

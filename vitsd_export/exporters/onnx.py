@@ -13,7 +13,7 @@ from vitsd_export.exporters.manifest import LABELS_KEY, MANIFEST_KEY, Manifest
 from vitsd_export.exporters.onnx_file import LARGE_BYTES, OnnxGraph, append_metadata, write_model
 from vitsd_export.lowering.inference_graph import INPUT_NAME, InferenceGraph
 
-# The newest that onnxruntime 1.20 (October 2024) and onnxruntime-web know in full; 1.18 loads it too.
+# The newest that onnxruntime 1.20 (October 2024) and onnxruntime-web 1.20 load.
 LOWERED_OPSET = 21
 # tf2onnx 1.17 writes at most opset 18; 17 loads in onnxruntime since 1.14 (February 2023).
 UNLOWERED_OPSET = 17
