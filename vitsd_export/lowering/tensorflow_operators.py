@@ -21,6 +21,7 @@ class TensorFlowOperators(Operators):
     def __init__(self, weight: Callable[[Array, str], Any]) -> None:
         self._make_weight = weight
         self._scope = ""
+        self._shared: dict[tuple[Any, ...], Any] = {}
 
     @contextlib.contextmanager
     def _named(self, name: str) -> Any:
@@ -36,9 +37,13 @@ class TensorFlowOperators(Operators):
         return self._make_weight(values, self._scope + name)
 
     def _operand(self, y: Any, name: str) -> Any:
-        if isinstance(y, np.ndarray):
-            return tf.constant(y.astype(np.float32), name=f"{name}/constant")
-        return y
+        if not isinstance(y, np.ndarray):
+            return y
+        # The mask of all blocks is stored once.
+        key = (y.shape, y.tobytes())
+        if key not in self._shared:
+            self._shared[key] = tf.constant(y.astype(np.float32), name=f"{name}/constant")
+        return self._shared[key]
 
     def pixels(self, image: Any, name: str) -> Any:
         return tf.cast(image, tf.float32, name=name)
