@@ -58,11 +58,13 @@ class Trained:
             `validation_loss` and `validation_top1`.
         best_epoch: Epoch, from 1, whose weights these are: of the highest `validation_top1`, the later one
             of equals; the last epoch where nothing is held out. 0 before the first.
+        devices: Number of devices that shared each batch.
     """
 
     model: keras.Model
     log: list[dict[str, float]]
     best_epoch: int
+    devices: int
 
 
 def split_validation(
@@ -336,4 +338,4 @@ def train(
             display.epoch(row)
     if best is not None:
         load_weights(run.inference, best.weights)
-    return Trained(run.inference, log, best.epoch if best else 0)
+    return Trained(run.inference, log, best.epoch if best else 0, chosen.count)

@@ -144,6 +144,9 @@ def train(
     config = preset_config(preset, num_classes=len(training_set.class_names))
 
     import_keras()
+    from training.engines.cluster import join_cluster
+
+    join_cluster()
     from training.loop import train as run
     from training.precision import best_precision
 
@@ -227,7 +230,7 @@ def _finish(
         "session_seconds": details["session_seconds"],
         "images_per_second": round(speed, 1),
         "precision": details["precision"],
-        "share_of_matrix_peak": round(device_share(config, details["precision"], speed), 3),
+        "share_of_matrix_peak": round(device_share(config, details["precision"], speed / trained.devices), 3),
         "hardware": hardware(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": versions(),

@@ -1,8 +1,10 @@
 """One program, whatever runs it: backends and numbers of devices agree."""
 
+import concurrent.futures
 import importlib.util
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ _TRAIN = """
 import dataclasses, json, os, sys
 from pathlib import Path
 folder, backend, devices = Path(sys.argv[1]), os.environ["KERAS_BACKEND"], json.loads(sys.argv[2])
-if backend == "tensorflow":
+from training.engines.cluster import join_cluster
+join_cluster()
+if backend == "tensorflow" and "TF_CONFIG" not in os.environ:
     import tensorflow as tf
     two = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
@@ -93,3 +97,44 @@ def test_backends_train_alike(
 def test_torch_trains_alike(on_tensorflow: list[list[dict[str, float]]], tmp_path: Path) -> None:
     (log,) = train_small("torch", [1], tmp_path)
     check_same_losses(log, on_tensorflow[0])
+
+
+def cluster_of_two(backend: str, process: int, ports: list[int]) -> dict[str, str]:
+    """Returns what the README tells each of two hosts to set."""
+    addresses = [f"localhost:{port}" for port in ports]
+    if backend == "jax":
+        return {
+            "KERAS_DISTRIBUTION_JOB_ADDRESSES": ",".join(addresses),
+            "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+            "KERAS_DISTRIBUTION_PROCESS_ID": str(process),
+        }
+    task = {"type": "worker", "index": process}
+    return {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task})}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_two_hosts_train_as_one(
+    backend: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("localhost", 0))
+        other.bind(("localhost", 0))
+        ports = [one.getsockname()[1], other.getsockname()[1]]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        runs = [
+            pool.submit(
+                run_python,
+                _TRAIN,
+                tmp_path / str(process),
+                "[null]",
+                KERAS_BACKEND=backend,
+                XLA_FLAGS="",
+                **cluster_of_two(backend, process, ports),
+            )
+            for process in range(2)
+        ]
+        logs = [json.loads(run.result().splitlines()[-1])[0] for run in runs]
+    alone = request.getfixturevalue(f"on_{backend}")[0]
+    for log in logs:
+        check_same_losses(log, alone)

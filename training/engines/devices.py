@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from training.engines.cluster import in_cluster
 from vitsd_export.errors import EnvironmentProblem, UsageError
 
 
@@ -33,11 +34,21 @@ class Devices:
             yield
 
 
+def _of_all_workers(names: list[str], count: int | None) -> Devices:
+    from training.engines.tensorflow import multi_worker_strategy
+
+    if count is not None:
+        raise UsageError("With TF_CONFIG, all devices of all workers train: leave --devices out.")
+    strategy = multi_worker_strategy()
+    return Devices(tuple(names[:1]) * strategy.num_replicas_in_sync, strategy)
+
+
 def choose_devices(count: int | None) -> Devices:
     """Chooses what to train on.
 
     Args:
-        count: How many devices; all accelerators, or else one CPU, when None.
+        count: How many devices; when None, all accelerators, or else one CPU; in a cluster, all devices
+            of all hosts.
 
     Raises:
         UsageError: If the backend cannot use several devices.
@@ -51,8 +62,10 @@ def choose_devices(count: int | None) -> Devices:
         names = [str(keras.ops.zeros(()).device)]
     else:
         names = [str(name).lower() for name in keras.distribution.list_devices()]
+    if in_cluster() and backend == "tensorflow":
+        return _of_all_workers(names, count)
     if count is None:
-        count = 1 if names[0].startswith("cpu") else len(names)
+        count = 1 if names[0].startswith("cpu") and not in_cluster() else len(names)
     if count == 1:
         return Devices((names[0],))
     if backend == "torch":

@@ -38,7 +38,8 @@ class JaxEngine:
             return jnp.asarray(array)
         axes = (None, *self._mesh.axis_names) if split else ()
         sharding = jax.sharding.NamedSharding(self._mesh, jax.sharding.PartitionSpec(*axes))
-        return jax.device_put(array, sharding)
+        # Each process puts the parts of its own devices; device_put would compare all processes' arrays.
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
     def _variables(self) -> tuple[list[keras.Variable], ...]:
         model, optimizer = self._program.model, self._program.optimizer

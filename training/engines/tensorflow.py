@@ -1,5 +1,6 @@
 """The training step on TensorFlow: one function that XLA compiles; several devices mirror the variables."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,15 @@ JIT_COMPILE = True
 def mirrored_strategy(names: Sequence[str]) -> Any:
     """Returns a `tf.distribute.MirroredStrategy` over devices named as Keras lists them."""
     return tf.distribute.MirroredStrategy([f"/device:{name.upper()}" for name in names])
+
+
+@functools.cache
+def multi_worker_strategy() -> Any:
+    """Returns the one `tf.distribute.MultiWorkerMirroredStrategy` over the hosts that TF_CONFIG names.
+
+    The first call must come before TensorFlow computes anything.
+    """
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def has_bfloat16() -> bool:

@@ -42,7 +42,7 @@ def change(images: np.ndarray, color: np.ndarray) -> np.ndarray:
 def test_what_is_not_drawn_changes_no_bit() -> None:
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, (50, 8, 8, 3)).astype(np.float32)
-    images[:2] = ((0, 0, 0),), ((255, 255, 255),)
+    images[0], images[1] = 0, 255
     neutral = np.repeat(drawn()[None], 50, axis=0)
     np.testing.assert_array_equal(neutral[0], NEUTRAL)
     np.testing.assert_array_equal(change(images, neutral), images)
@@ -151,7 +151,7 @@ factors = st.floats(0.1, 1.9)
 
 @quick
 @given(
-    count=st.integers(0, 3),
+    count=st.integers(1, 3),
     size=sizes,
     factor=st.tuples(factors, factors, factors, factors),
     stretch=st.booleans(),
@@ -174,6 +174,8 @@ def test_changes_follow_each_other(
         for channel in range(3) if stretch else ():
             values = image[..., channel]
             low, high = values.min(), values.max()
+            if high - low < 0.5:
+                continue
             # Rounding is stretched too.
             tolerance = max(tolerance, 1e-3 * 255 / (high - low))
             image[..., channel] = (values - low) * 255 / (high - low)

@@ -49,11 +49,19 @@ def test_areas_and_shapes_are_those_of_the_paper() -> None:
     # Cutting takes from the largest only; below them areas are drawn evenly, and lie nor stand more often.
     assert (areas < 0.115).mean() == pytest.approx(0.25, abs=0.04)
     assert (height > width).mean() == pytest.approx(0.5, abs=0.04)
-    # Everywhere: as far from one border as from the other.
-    assert top.mean() == pytest.approx((size - bottom).mean(), abs=8)
-    assert left.mean() == pytest.approx((size - right).mean(), abs=8)
-    assert (top == 0).any()
-    assert (bottom == size).any()
+
+
+def test_a_box_lies_equally_often_everywhere_it_can() -> None:
+    size = 6
+    top, left, bottom, right = draw_boxes(np.ones(20_000, bool), size, np.random.default_rng(0)).T
+    for start, end in ((top, bottom), (left, right)):
+        for length in range(1, size + 1):
+            starts = start[end - start == length]
+            assert len(starts) > 300
+            shares = np.bincount(starts.astype(int), minlength=size) / len(starts)
+            places = size - length + 1
+            np.testing.assert_allclose(shares[:places], 1 / places, atol=0.08)
+            assert not shares[places:].any()
 
 
 @quick

@@ -119,6 +119,21 @@ def test_flips_and_crops_move_whole_pixels(
     np.testing.assert_array_equal(result, expected)
 
 
+@pytest.mark.parametrize(("shift", "whole"), [(0.3, 0), (0.7, 1), (-0.4, 0), (-1.6, -2)])
+def test_without_interpolation_the_nearest_pixel_is_taken(shift: float, whole: int) -> None:
+    images = random_images(1, 6, seed=0)
+    matrices = [[[1, 0, shift], [0, 1, 0]], [[1, 0, 0], [0, 1, shift]]]
+    down, right = numpy(
+        transform(tensor(images.repeat(2, axis=0)), tensor(matrices), interpolate=False)
+    )
+    for row in range(6):
+        source = images[0, reflect(row + whole, 6)]
+        np.testing.assert_array_equal(down[row], source)
+    for column in range(6):
+        source = images[0, :, reflect(column + whole, 6)]
+        np.testing.assert_array_equal(right[:, column], source)
+
+
 @quick
 @given(
     size=sizes,
