@@ -1,8 +1,6 @@
 """The training loop."""
 
-import csv
 import dataclasses
-import io
 import math
 import time
 from pathlib import Path
@@ -32,6 +30,7 @@ from training.optimizer import build_optimizer
 from training.precision import Precision, policy
 from training.progress import EpochDisplay
 from training.recipes import Recipe
+from training.run_log import best_epoch, write_log
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.errors import InputError, UsageError, VitsdExportError
 from vitsd_export.model.classifier import build_classifier, set_normalization
@@ -83,14 +82,6 @@ def _normalization_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarra
     total = counts.sum(axis=1)
     mean = counts @ values / total
     return mean, counts @ values**2 / total - mean**2
-
-
-def _write_log(path: Path, log: list[dict[str, float]]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(log[0]))
-    writer.writeheader()
-    writer.writerows(log)
-    write_text(path, text.getvalue())
 
 
 def _check_fit(data: ImageDataset, config: ModelConfig) -> None:
@@ -172,29 +163,33 @@ def _train_epoch(run: _Run, epoch: int, display: EpochDisplay) -> dict[str, floa
     started = time.monotonic()
     size = model.input_shape[1]
     run.engine.begin(draw_epoch(recipe, count=run.images, size=size, seed=run.seed, epoch=epoch))
-    # Figures are read one report late, so that the device always has steps in its queue.
+
+    def show(done: int, handle: Any) -> tuple[float, float]:
+        total_loss, total_right = run.engine.figures(handle)
+        images = done * recipe.batch_size
+        loss, top1 = total_loss / images, total_right / images
+        if not math.isfinite(loss):
+            raise TrainingDiverged(
+                f"The loss became {loss} in epoch {epoch + 1}, at step {done} or before."
+            )
+        speed = images / (time.monotonic() - started)
+        display.steps(
+            epoch * run.steps + done,
+            f"epoch {epoch + 1}/{recipe.epochs}",
+            f"loss {loss:.3f} top-1 {top1:.3f} {speed:.0f} images/s",
+        )
+        return loss, top1
+
     every = max(1, run.steps // _REPORTS_PER_EPOCH)
     waiting: tuple[int, Any] | None = None
-    loss = top1 = 0.0
     for step in range(1, run.steps + 1):
         handle = run.engine.step(step - 1)
-        if step % every and step < run.steps:
-            continue
-        for done, figures in filter(None, (waiting, (step, handle) if step == run.steps else None)):
-            total_loss, total_right = run.engine.figures(figures)
-            images = done * recipe.batch_size
-            loss, top1 = total_loss / images, total_right / images
-            if not math.isfinite(loss):
-                raise TrainingDiverged(
-                    f"The loss became {loss} in epoch {epoch + 1}, at step {done} or before."
-                )
-            speed = images / (time.monotonic() - started)
-            display.steps(
-                epoch * run.steps + done,
-                f"epoch {epoch + 1}/{recipe.epochs}",
-                f"loss {loss:.3f} top-1 {top1:.3f} {speed:.0f} images/s",
-            )
-        waiting = (step, handle)
+        if step % every == 0:
+            # One report late, so that the device always has steps in its queue.
+            if waiting is not None:
+                show(*waiting)
+            waiting = (step, handle)
+    loss, top1 = show(run.steps, handle)
     run.engine.finish()
     # The loss of a step is that of the weights before it: it does not tell of the last step.
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
@@ -307,7 +302,7 @@ def train(
             log = state.log
             best = BestWeights(state.best_epoch, folder / state.best_weights)
             # A crash may have come between the checkpoint and the table.
-            _write_log(folder / "log.csv", log)
+            write_log(folder / "log.csv", log)
     write_text(folder / "recipe.toml", recipe.to_toml())
 
     last_epoch = recipe.epochs if stop_after is None else min(stop_after, recipe.epochs)
@@ -328,12 +323,11 @@ def train(
                 score = evaluate(run.inference, validation)
                 row |= {"validation_loss": score.loss, "validation_top1": score.top1}
             log.append(row)
-            if best is None or row.get("validation_top1", 1.0) >= log[best.epoch - 1].get(
-                "validation_top1", 0.0
-            ):
+            # Where nothing is held out, the last one is the best.
+            if best is None or best_epoch(log) in (None, epoch + 1):
                 best = save_best(folder, run.inference, epoch + 1)
             save_checkpoint(folder, run.program.model, best, configuration, log)
-            _write_log(folder / "log.csv", log)
+            write_log(folder / "log.csv", log)
             events.write(row)
             display.epoch(row)
     if best is not None:

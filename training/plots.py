@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from training.run_log import best_epoch
 from vitsd_export.errors import InputError
 from vitsd_export.publishing import publish, staging
 
@@ -25,7 +26,7 @@ _LARGEST_SIDE = 22.0
 # More classes than these leave no room for a count in each cell.
 _MOST_COUNTED = 25
 # Colours that people with any colour vision tell apart: Wong, 2011, doi:10.1038/nmeth.1618.
-_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
+_BLUE, _ORANGE = "#0072B2", "#D55E00"
 
 
 def write_confusion_matrix(report: "Report", path: Path) -> None:
@@ -79,7 +80,7 @@ def write_curves(log: Sequence[Mapping[str, float]], path: Path) -> None:
 
     Args:
         log: One row an epoch: `epoch`, `loss`, `top1`, `learning_rate`, and where images are held out
-            `validation_loss`, `validation_top1` and maybe `ema_validation_loss`, `ema_validation_top1`.
+            `validation_loss` and `validation_top1`.
         path: Target.
 
     Raises:
@@ -93,11 +94,9 @@ def write_curves(log: Sequence[Mapping[str, float]], path: Path) -> None:
     figure, (losses, accuracies, rates) = _figure(8.0, 9.0, 3, height_ratios=(3, 3, 1.4))
     _draw(losses, log, "loss", "training (augmented)", _BLUE)
     _draw(losses, log, "validation_loss", "validation", _ORANGE)
-    _draw(losses, log, "ema_validation_loss", "validation, averaged weights", _GREEN)
     losses.set_ylabel("loss")
     _draw(accuracies, log, "top1", "training (augmented)", _BLUE)
     _draw(accuracies, log, "validation_top1", "validation", _ORANGE)
-    _draw(accuracies, log, "ema_validation_top1", "validation, averaged weights", _GREEN)
     accuracies.set_ylabel("top-1")
     accuracies.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
     _draw(rates, log, "learning_rate", "learning rate", "0.3")
@@ -116,24 +115,6 @@ def write_curves(log: Sequence[Mapping[str, float]], path: Path) -> None:
     for axes in (losses, accuracies):
         axes.legend(frameon=False)
     _save(figure, path)
-
-
-def best_epoch(log: Sequence[Mapping[str, float]]) -> tuple[float, float, str] | None:
-    """Returns the epoch of the best validation accuracy, that accuracy, and its column.
-
-    Averaged weights count where they were scored; of equal epochs the first is the best. None if nothing
-    was held out.
-    """
-    points = [
-        (row[column], -row["epoch"], column)
-        for row in log
-        for column in ("validation_top1", "ema_validation_top1")
-        if math.isfinite(row.get(column, math.nan))
-    ]
-    if not points:
-        return None
-    top1, epoch, column = max(points)
-    return -epoch, top1, column
 
 
 def write_image_grid(images: np.ndarray, titles: Sequence[str], path: Path) -> None:
@@ -232,18 +213,18 @@ def _draw(
 def _mark_best(
     figure: "Figure", panels: "Sequence[Axes]", log: Sequence[Mapping[str, float]]
 ) -> None:
-    best = best_epoch(log)
-    if best is None:
+    epoch = best_epoch(log)
+    if epoch is None:
         return
-    epoch, top1, column = best
+    top1 = next(row["validation_top1"] for row in log if row["epoch"] == epoch)
     for axes in panels:
         axes.axvline(epoch, color="0.5", linestyle=":", linewidth=1.2, zorder=0)
     panels[1].plot(
         [epoch],
         [top1],
         "*",
-        color=_GREEN if column.startswith("ema_") else _ORANGE,
+        color=_ORANGE,
         markersize=13,
         markeredgecolor="white",
-        label=f"best: {top1:.2%} in epoch {epoch:.0f}",
+        label=f"best: {top1:.2%} in epoch {epoch}",
     )

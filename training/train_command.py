@@ -230,7 +230,9 @@ def _finish(
         "session_seconds": details["session_seconds"],
         "images_per_second": round(speed, 1),
         "precision": details["precision"],
-        "share_of_matrix_peak": round(device_share(config, details["precision"], speed / trained.devices), 3),
+        "share_of_matrix_peak": round(
+            device_share(config, details["precision"], speed / trained.devices), 3
+        ),
         "hardware": hardware(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": versions(),

@@ -9,11 +9,11 @@ from PIL import Image
 
 from tests.training.processes import run_python
 from training import plots
-from training.plots import best_epoch, write_confusion_matrix, write_curves, write_image_grid
+from training.plots import write_confusion_matrix, write_curves, write_image_grid
 from training.report import Report, report_logits
 from vitsd_export.errors import EnvironmentProblem, InputError
 
-BLUE, ORANGE, GREEN = (0, 114, 178), (213, 94, 0), (0, 158, 115)
+BLUE, ORANGE = (0, 114, 178), (213, 94, 0)
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -91,32 +91,15 @@ def test_classes_without_images_and_answers_are_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize("epochs", [1, 2, 30])
 def test_curves_have_the_columns_of_the_log(epochs: int, tmp_path: Path) -> None:
     pictures = []
-    for number, columns in enumerate(
-        [(), ("validation_loss", "validation_top1"), ("validation_top1", "ema_validation_top1")]
-    ):
+    for number, columns in enumerate([(), ("validation_loss", "validation_top1")]):
         path = tmp_path / f"{number}.png"
         write_curves(log(epochs, *columns), path)
         pictures.append(pixels(path))
-    plain, validated, averaged = pictures
+    plain, validated = pictures
     for picture in pictures:
         assert count_of(BLUE, picture) > 20
     assert not count_of(ORANGE, plain)
-    assert not count_of(GREEN, plain)
     assert count_of(ORANGE, validated) > 20
-    assert not count_of(GREEN, validated)
-    assert count_of(GREEN, averaged) > 20
-
-
-def test_best_epoch_is_that_of_the_highest_validation_accuracy() -> None:
-    rows: list[dict[str, float]] = [
-        {"epoch": 1, "validation_top1": 0.5},
-        {"epoch": 2, "validation_top1": 0.7, "ema_validation_top1": 0.6},
-        {"epoch": 3, "validation_top1": 0.7, "ema_validation_top1": float("nan")},
-    ]
-    assert best_epoch(rows) == (2, 0.7, "validation_top1")
-    rows[0]["ema_validation_top1"] = 0.8
-    assert best_epoch(rows) == (1, 0.8, "ema_validation_top1")
-    assert best_epoch([{"epoch": 1, "top1": 0.5}]) is None
 
 
 def test_losses_that_are_no_numbers_leave_a_gap(tmp_path: Path) -> None:
