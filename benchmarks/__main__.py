@@ -133,6 +133,42 @@ def lowering(
         json.write_text(to_json(figures), encoding="utf-8")
 
 
+@app.command()
+def training(
+    recipes: Annotated[list[str] | None, typer.Argument(help="Default: quick, strong.")] = None,
+    data: Annotated[str, typer.Option(help="sample, cifar10 or cifar100.")] = "sample",
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of cifar10 or cifar100.")] = None,
+    images: Annotated[int, typer.Option(min=1, help="Images in a pass.")] = 2560,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images in a step.")] = 256,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed passes; the median counts.")] = 5,
+    json: Json = None,
+) -> None:
+    """Speed of a vit-tiny training step beside `model.fit` on Keras's preprocessing layers."""
+    from benchmarks.training_step import time_training_step, to_json
+    from vitsd_export.data.sources import load_images
+
+    loaded = load_images(data, split="train", size=32, data_dir=data_dir)
+    loaded = loaded.sample(min(images, len(loaded)), 0)
+    figures = [
+        time_training_step(name, loaded, batch_size=batch_size, rounds=rounds, report=_report)
+        for name in recipes or ["quick", "strong"]
+    ]
+    headings = ("recipe", "ours", "fit, same augmentation", "ratio", "fit, none", "ratio")
+    table = Table(*headings, title=f"images/s, batch {batch_size}, {len(loaded)} images a pass")
+    for entry in figures:
+        table.add_row(
+            entry.recipe,
+            f"{entry.ours:.0f}",
+            f"{entry.fit:.0f}",
+            f"{entry.ratio:.2f}",
+            f"{entry.fit_plain:.0f}",
+            f"{entry.ours / entry.fit_plain:.2f}",
+        )
+    Console().print(table)
+    if json:
+        json.write_text(to_json(figures), encoding="utf-8")
+
+
 if __name__ == "__main__":
     try:
         app()

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: weights and optimizer in one file, dropout seeds and log in another."""
+"""Checkpoints of a run: weights and optimizer in one file, dropout seeds and log in another, and the best."""
 
 import contextlib
 import dataclasses
@@ -29,6 +29,8 @@ class RunState:
         weights: File name of the checkpoint after them.
         log: One row an epoch.
         seeds: Seed and count of draws of each of the model's dropouts.
+        best_epoch: Finished epoch, from 1, whose weights scored best on the held-out images.
+        best_weights: File name of these weights, averaged where the recipe averages.
     """
 
     configuration: dict[str, Any]
@@ -36,6 +38,8 @@ class RunState:
     weights: str
     log: list[dict[str, float]]
     seeds: list[list[int]]
+    best_epoch: int
+    best_weights: str
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
@@ -86,14 +90,31 @@ def writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a small file of a run under a temporary name first.
+
+    Raises:
+        EnvironmentProblem: If the file cannot be written.
+    """
+    temporary = path.with_name(f"{path.name}.writing")
+    with writing(path.parent):
+        temporary.write_text(text, encoding="utf-8", newline="")
+        os.replace(temporary, path)
+
+
 def save_checkpoint(
-    folder: Path, model: "keras.Model", configuration: dict[str, Any], log: list[dict[str, float]]
+    folder: Path,
+    model: "keras.Model",
+    best: "BestWeights",
+    configuration: dict[str, Any],
+    log: list[dict[str, float]],
 ) -> None:
     """Writes the state after an epoch; a crash at any moment leaves this or the last one whole.
 
     Args:
         folder: The run's folder.
         model: Compiled model; its weights, optimizer and dropout seeds are written.
+        best: The best weights so far, written before.
         configuration: What `RunState.configuration` says.
         log: One row for each finished epoch.
 
@@ -102,22 +123,76 @@ def save_checkpoint(
     """
     weights = folder / f"epoch{len(log):04d}.weights.h5"
     seeds = [[int(part) for part in variable.numpy()] for variable in _seed_variables(model)]
-    state = RunState(configuration, len(log), weights.name, log, seeds)
+    state = RunState(
+        configuration, len(log), weights.name, log, seeds, best.epoch, best.weights.name
+    )
+    save_weights(model, weights)
+    # The state names the weights, so it is what makes the new checkpoint count.
+    write_text(folder / _STATE, json.dumps(dataclasses.asdict(state), indent=1))
     with writing(folder):
-        temporary = folder / "writing.weights.h5"
+        for old in (*folder.glob("epoch*.weights.h5"), *folder.glob("best*.weights.h5")):
+            if old.name not in (state.weights, state.best_weights):
+                old.unlink()
+
+
+@dataclasses.dataclass(frozen=True)
+class BestWeights:
+    """The weights that scored best on the held-out images.
+
+    Attributes:
+        epoch: Finished epoch, from 1.
+        weights: File of the weights.
+    """
+
+    epoch: int
+    weights: Path
+
+
+def save_best(folder: Path, model: "keras.Model", epoch: int) -> BestWeights:
+    """Writes the weights of a model that scored best; the state that names them follows.
+
+    Args:
+        folder: The run's folder.
+        model: Its weights are written.
+        epoch: Finished epoch, from 1.
+
+    Raises:
+        EnvironmentProblem: If the folder cannot be written to, or the disk is full.
+    """
+    weights = folder / f"best{epoch:04d}.weights.h5"
+    save_weights(model, weights)
+    return BestWeights(epoch, weights)
+
+
+def save_weights(model: "keras.Model", path: Path) -> None:
+    """Writes weights, and the optimizer's of a compiled model, under a temporary name first.
+
+    Raises:
+        EnvironmentProblem: If the file cannot be written.
+    """
+    with writing(path.parent):
+        temporary = path.parent / "writing.weights.h5"
         try:
             model.save_weights(temporary)
         except RuntimeError as error:
             # So h5py reports a disk that is full when a file is closed.
             raise OSError(str(error)) from error
-        os.replace(temporary, weights)
-        # The state names the weights, so it is what makes the new checkpoint count.
-        temporary = folder / "writing.json"
-        temporary.write_text(json.dumps(dataclasses.asdict(state), indent=1), encoding="utf-8")
-        os.replace(temporary, folder / _STATE)
-        for old in folder.glob("epoch*.weights.h5"):
-            if old != weights:
-                old.unlink()
+        os.replace(temporary, path)
+
+
+def load_weights(model: "keras.Model", path: Path) -> None:
+    """Reads weights of a checkpoint into a model.
+
+    Raises:
+        InputError: If the file is missing or damaged.
+    """
+    try:
+        model.load_weights(path)
+    except _UNREADABLE_ERRORS as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"The checkpoint {path} cannot be read: {reason[:300]}. Train again, into another folder."
+        ) from error
 
 
 def load_checkpoint(
@@ -144,15 +219,13 @@ def load_checkpoint(
             f"{folder} holds a run with another {', '.join(different)}. Give the options it was "
             "started with, or train into another folder."
         )
+    load_weights(model, folder / state.weights)
     try:
-        model.load_weights(folder / state.weights)
         for variable, seed in zip(_seed_variables(model), state.seeds, strict=True):
             variable.assign(seed)
     except _UNREADABLE_ERRORS as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"The checkpoint {folder / state.weights} cannot be read: {reason[:300]}. Train again, into "
-            "another folder."
+            f"The dropout seeds in {path} do not fit the model: {error}. Train into another folder."
         ) from error
     return state
 
@@ -171,6 +244,8 @@ def _read_state(path: Path) -> RunState:
             or not state.log
             or len(state.log) != state.epochs_done
             or not isinstance(state.seeds, list)
+            or not isinstance(state.best_weights, str)
+            or not isinstance(state.best_epoch, int)
         ):
             raise ValueError("its entries do not fit together")
     except (OSError, ValueError, TypeError) as error:

@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from vitsd_export.data.cifar import CIFAR_NAMES, load_cifar
+from training.download import download_cifar, is_keras_own
+from vitsd_export.data.cifar import CIFAR_NAMES, CifarName, Split, keras_cache, load_cifar
 from vitsd_export.data.dataset import ImageDataset
+from vitsd_export.data.detection import find_original
 from vitsd_export.data.folder_split import SkippedImages, load_folder_split
-from vitsd_export.errors import UsageError
+from vitsd_export.data.sources import resize_dataset
+from vitsd_export.errors import InputError, UsageError
 
 FOLDER = "folder:"
+SPLITS: tuple[Split, ...] = ("train", "test")
 # Of a folder without splits of its own.
 _HELD_OUT = 0.1
 
@@ -36,31 +40,87 @@ def load_datasets(
     size: int,
     seed: int,
     on_skipped: Callable[[SkippedImages], None],
+    on_message: Callable[[str], None] = lambda _: None,
 ) -> tuple[ImageDataset, ImageDataset]:
-    """Loads the training and the test images of a data set.
+    """Loads the training and the test images of a data set, as `load_split` does."""
+    train, test = (
+        load_split(
+            data,
+            data_dir,
+            split,
+            size=size,
+            seed=seed,
+            on_skipped=on_skipped,
+            on_message=on_message,
+        )
+        for split in SPLITS
+    )
+    return train, test
+
+
+def load_split(
+    data: str,
+    data_dir: Path | None,
+    split: Split,
+    *,
+    size: int,
+    seed: int,
+    on_skipped: Callable[[SkippedImages], None],
+    on_message: Callable[[str], None] = lambda _: None,
+) -> ImageDataset:
+    """Loads the training or the test images of a data set.
+
+    CIFAR is downloaded if no folder is given and Keras's cache does not hold it whole.
 
     Args:
         data: `cifar10`, `cifar100`, or `folder:PATH` with a subfolder of images for each class.
         data_dir: Where CIFAR lies; None for Keras's cache.
-        size: Height and width that a folder's images are brought to, in pixels.
+        split: `train` or `test`.
+        size: Height and width that the images are brought to, in pixels.
         seed: Decides which tenth of a folder without splits of its own is held out for the test.
         on_skipped: Called for images that cannot be read and are left out.
+        on_message: Called with what is told before a download starts.
+
+    Returns:
+        Images [N, size, size, 3] with labels.
 
     Raises:
         UsageError: If there is no such data set, or a data folder is given beside `folder:PATH`.
         InputError: If the images cannot be read, or cannot train a classifier.
+        EnvironmentProblem: If CIFAR cannot be downloaded.
     """
     dataset_name(data)
     for name in CIFAR_NAMES:
         if data == name:
-            return load_cifar(name, "train", data_dir), load_cifar(name, "test", data_dir)
+            return resize_dataset(_load_cifar(name, split, data_dir, on_message), size)
     if data_dir is not None:
         raise UsageError("--data-dir goes with cifar10 and cifar100; folder:PATH says it all.")
-    folder = Path(data.removeprefix(FOLDER))
-    train = load_folder_split(
-        folder, "train", size, validation_fraction=_HELD_OUT, seed=seed, on_skipped=on_skipped
+    return load_folder_split(
+        Path(data.removeprefix(FOLDER)),
+        split,
+        size,
+        validation_fraction=_HELD_OUT,
+        seed=seed,
+        on_skipped=on_skipped,
     )
-    test = load_folder_split(
-        folder, "test", size, validation_fraction=_HELD_OUT, seed=seed, on_skipped=on_skipped
-    )
-    return train, test
+
+
+def _load_cifar(
+    name: CifarName, split: Split, data_dir: Path | None, on_message: Callable[[str], None]
+) -> ImageDataset:
+    if data_dir is not None:
+        return load_cifar(name, split, data_dir)
+    try:
+        found = find_original(keras_cache(), name)
+    except InputError:
+        # An archive whose download was broken off: Keras compares its digest.
+        found = None
+    if found is not None:
+        try:
+            return load_cifar(name, split, None)
+        except InputError:
+            # Keras was killed while it unpacked. What a user put there is not for us to replace.
+            if not is_keras_own(Path(found.container.source()), name):
+                raise
+    download_cifar(name, on_message)
+    return load_cifar(name, split, None)

@@ -1,11 +1,8 @@
 """The training loop."""
 
-import csv
 import dataclasses
 import math
-import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +10,34 @@ import keras
 import numpy as np
 from rich.console import Console
 
-from training.checkpoint import check_folder, load_checkpoint, make_folder, save_checkpoint, writing
-from training.evaluation import evaluate
+from training.augmentation.draws import draw_epoch
+from training.checkpoint import (
+    BestWeights,
+    check_folder,
+    load_checkpoint,
+    load_weights,
+    make_folder,
+    save_best,
+    save_checkpoint,
+    write_text,
+)
+from training.engines import Engine, create_engine
+from training.engines.devices import Devices, choose_devices
+from training.engines.program import Program
+from training.evaluation import evaluate, require_labels
+from training.event_log import EventLog
 from training.optimizer import build_optimizer
+from training.precision import Precision, policy
 from training.progress import EpochDisplay
 from training.recipes import Recipe
+from training.run_log import best_epoch, write_log
 from vitsd_export.data.dataset import ImageDataset
-from vitsd_export.errors import InputError, VitsdExportError
+from vitsd_export.errors import InputError, UsageError, VitsdExportError
 from vitsd_export.model.classifier import build_classifier, set_normalization
 from vitsd_export.model.config import ModelConfig
+
+# Often enough to watch, seldom enough to cost nothing.
+_REPORTS_PER_EPOCH = 100
 
 
 class TrainingDiverged(VitsdExportError):
@@ -35,14 +51,19 @@ class Trained:
     """Outcome of a run.
 
     Attributes:
-        model: The model after the last epoch.
-        log: One row an epoch: `epoch`, `loss` and `top1` of the augmented training images,
+        model: The model with the weights of the best epoch, float32, for inference.
+        log: One row an epoch: `epoch`, `loss` and `top1` of the augmented and mixed training images,
             `learning_rate`, `images_per_second`, `seconds`, and, where images are held out,
             `validation_loss` and `validation_top1`.
+        best_epoch: Epoch, from 1, whose weights these are: of the highest `validation_top1`, the later one
+            of equals; the last epoch where nothing is held out. 0 before the first.
+        devices: Number of devices that shared each batch.
     """
 
     model: keras.Model
     log: list[dict[str, float]]
+    best_epoch: int
+    devices: int
 
 
 def split_validation(
@@ -63,16 +84,6 @@ def _normalization_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return mean, counts @ values**2 / total - mean**2
 
 
-def _write_log(path: Path, log: list[dict[str, float]]) -> None:
-    temporary = path.with_suffix(".writing")
-    with writing(path.parent):
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(log[0]))
-            writer.writeheader()
-            writer.writerows(log)
-        os.replace(temporary, path)
-
-
 def _check_fit(data: ImageDataset, config: ModelConfig) -> None:
     if data.labels is None or len(data.class_names) != config.num_classes:
         raise InputError(
@@ -85,86 +96,135 @@ def _check_fit(data: ImageDataset, config: ModelConfig) -> None:
         )
 
 
-def _compiled_model(
-    config: ModelConfig, recipe: Recipe, images: np.ndarray, steps: int
-) -> keras.Model:
-    model = build_classifier(config)
-    set_normalization(model, *_normalization_statistics(images))
-    optimizer = build_optimizer(recipe.optimizer, epochs=recipe.epochs, steps_per_epoch=steps)
-    # A checkpoint can be loaded only into an optimizer that has its slots.
-    optimizer.build(model.trainable_variables)
-    model.compile(
-        optimizer,
-        keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.loss.label_smoothing
-        ),
-        metrics=[keras.metrics.CategoricalAccuracy(name="top1")],
-        jit_compile=_uses_xla(),
-    )
-    return model
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What the epochs of a run share.
+
+    Attributes:
+        program: Training model, optimizer and recipe.
+        engine: Runs the steps.
+        inference: The same network in float32 without dropout: it is validated and kept.
+        images: Number of training images.
+        seed: Seed of the run.
+        devices: What it runs on.
+    """
+
+    program: Program
+    engine: Engine
+    inference: keras.Model
+    images: int
+    seed: int
+    devices: Devices
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch."""
+        return self.images // self.program.recipe.batch_size
 
 
-def _uses_xla() -> bool:
-    # XLA fuses LayerNorm, softmax and GELU: 1.2 times the steps of the plain graph on two cores.
-    return keras.backend.backend() != "torch"
-
-
-def _batches(
-    data: ImageDataset, recipe: Recipe, seed: int, epoch: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields the epoch's augmented images [batch, H, W, 3] and one-hot labels [batch, classes]."""
-    rng = np.random.default_rng((seed, epoch))
-    order = rng.permutation(len(data))
-    one_hot = np.eye(len(data.class_names), dtype=np.float32)
-    for start in range(0, len(data) - recipe.batch_size + 1, recipe.batch_size):
-        chosen = data.subset(order[start : start + recipe.batch_size])
-        yield recipe.augmentation(chosen.images, rng), one_hot[chosen.labels]
-
-
-def _train_epoch(
-    model: keras.Model,
-    data: ImageDataset,
+def _prepare(
+    config: ModelConfig,
     recipe: Recipe,
+    training: ImageDataset,
     *,
     seed: int,
-    epoch: int,
-    display: EpochDisplay,
-) -> dict[str, float]:
+    devices: Devices,
+    precision: Precision,
+) -> _Run:
+    statistics = _normalization_statistics(training.images)
+    keras.utils.set_random_seed(seed)
+    with devices.scope():
+        with policy(precision):
+            model = build_classifier(config, drop_path=recipe.regularization.drop_path)
+        set_normalization(model, *statistics)
+        optimizer = build_optimizer(
+            recipe.optimizer,
+            epochs=recipe.epochs,
+            steps_per_epoch=len(training) // recipe.batch_size,
+        )
+        # A checkpoint can be loaded only into an optimizer that has its slots.
+        optimizer.build(model.trainable_variables)
+        # So that `save_weights` writes the optimizer too.
+        model.compile(optimizer)
+    inference = build_classifier(config)
+    set_normalization(inference, *statistics)
+    program = Program(model, optimizer, recipe)
+    engine = create_engine(program, training.images, require_labels(training), devices)
+    return _Run(program, engine, inference, len(training), seed, devices)
+
+
+def _train_epoch(run: _Run, epoch: int, display: EpochDisplay) -> dict[str, float]:
     """Trains one epoch (counted from 0); returns its row of the log.
 
     Raises:
         TrainingDiverged: If the loss or a weight becomes NaN or infinite.
     """
+    recipe, model = run.program.recipe, run.program.model
     started = time.monotonic()
-    loss = top1 = 0.0
-    images = 0
-    for step, (pixels, labels) in enumerate(_batches(data, recipe, seed, epoch), 1):
-        figures = model.train_on_batch(pixels, labels, return_dict=True)
-        model.reset_metrics()
-        if not math.isfinite(figures["loss"]):
+    size = model.input_shape[1]
+    run.engine.begin(draw_epoch(recipe, count=run.images, size=size, seed=run.seed, epoch=epoch))
+
+    def show(done: int, handle: Any) -> tuple[float, float]:
+        total_loss, total_right = run.engine.figures(handle)
+        images = done * recipe.batch_size
+        loss, top1 = total_loss / images, total_right / images
+        if not math.isfinite(loss):
             raise TrainingDiverged(
-                f"The loss became {figures['loss']} in epoch {epoch + 1}, step {step}."
+                f"The loss became {loss} in epoch {epoch + 1}, at step {done} or before."
             )
-        loss += (float(figures["loss"]) - loss) / step
-        top1 += (float(figures["top1"]) - top1) / step
-        images += len(pixels)
         speed = images / (time.monotonic() - started)
-        display.step(
+        display.steps(
+            epoch * run.steps + done,
             f"epoch {epoch + 1}/{recipe.epochs}",
             f"loss {loss:.3f} top-1 {top1:.3f} {speed:.0f} images/s",
         )
+        return loss, top1
+
+    every = max(1, run.steps // _REPORTS_PER_EPOCH)
+    waiting: tuple[int, Any] | None = None
+    for step in range(1, run.steps + 1):
+        handle = run.engine.step(step - 1)
+        if step % every == 0:
+            # One report late, so that the device always has steps in its queue.
+            if waiting is not None:
+                show(*waiting)
+            waiting = (step, handle)
+    loss, top1 = show(run.steps, handle)
+    run.engine.finish()
     # The loss of a step is that of the weights before it: it does not tell of the last step.
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise TrainingDiverged(f"Weights became NaN or infinite in epoch {epoch + 1}.")
     seconds = time.monotonic() - started
+    rate = keras.ops.convert_to_numpy(run.program.optimizer.learning_rate)
     return {
         "epoch": epoch + 1,
         "loss": loss,
         "top1": top1,
-        "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
-        "images_per_second": images / seconds,
+        "learning_rate": float(rate),
+        "images_per_second": run.steps * recipe.batch_size / seconds,
         "seconds": seconds,
     }
+
+
+def _copy_weights(run: _Run) -> None:
+    """Puts the training model's weights, averaged where the recipe averages, into the inference model."""
+    model = run.program.model
+    if not run.program.recipe.optimizer.ema_decay:
+        _assign(run.inference.trainable_variables, _values(model.trainable_variables))
+        return
+    kept = _values(model.trainable_variables)
+    run.program.optimizer.finalize_variable_values(model.trainable_variables)
+    _assign(run.inference.trainable_variables, _values(model.trainable_variables))
+    _assign(model.trainable_variables, kept)
+
+
+def _values(variables: list[keras.Variable]) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def train(
@@ -176,6 +236,8 @@ def train(
     seed: int = 0,
     resume: bool = False,
     stop_after: int | None = None,
+    devices: int | None = None,
+    precision: Precision = "float32",
     console: Console | None = None,
 ) -> Trained:
     """Trains a model from scratch, or goes on where a run stopped.
@@ -187,17 +249,20 @@ def train(
         config: Architecture.
         recipe: Hyperparameters.
         data: Labelled training images; the recipe's validation images are taken out of them.
-        folder: Where checkpoints and `log.csv` go.
+        folder: Where checkpoints, `log.csv`, `recipe.toml` and TensorBoard's events go.
         seed: Decides initial weights, image order, augmentation and the validation split.
         resume: Go on from the folder's checkpoint, if it has one.
         stop_after: End early after this many epochs in all; the schedule stays that of the recipe.
+        devices: How many devices share each batch; all accelerators, or else one CPU, when None.
+        precision: In what the products are computed; weights are float32.
         console: Where progress is shown; standard error when None.
 
     Raises:
-        UsageError: If the folder holds a run and `resume` is false, or a run with other options.
+        UsageError: If the folder holds a run and `resume` is false, or a run with other options, or a batch
+            cannot be shared evenly.
         InputError: If the data cannot train this model.
         TrainingDiverged: If the loss or a weight becomes NaN or infinite.
-        EnvironmentProblem: If the folder cannot be written to, or the disk is full.
+        EnvironmentProblem: If the folder cannot be written to, the disk is full, or devices are missing.
     """
     console = console or Console(stderr=True)
     _check_fit(data, config)
@@ -208,43 +273,63 @@ def train(
             f"{data.source} has {len(training)} training images, fewer than a batch of "
             f"{recipe.batch_size}. Lower --batch-size."
         )
+    chosen = choose_devices(devices)
+    # Images are mixed in pairs, which one device must hold.
+    if recipe.batch_size % (chosen.count * (2 if recipe.mixing.probability else 1)):
+        raise UsageError(
+            f"A batch of {recipe.batch_size} cannot be shared evenly by {chosen.count} devices. Give "
+            "another --batch-size or --devices."
+        )
     check_folder(folder, resume=resume)
     make_folder(folder)
-    keras.utils.set_random_seed(seed)
-    model = _compiled_model(config, recipe, training.images, steps)
+    run = _prepare(config, recipe, training, seed=seed, devices=chosen, precision=precision)
     configuration: dict[str, Any] = {
         "model": dataclasses.asdict(config),
         "recipe": recipe.to_dict(),
         "data": data.sha256(),
         "seed": seed,
+        "precision": precision,
     }
     log: list[dict[str, float]] = []
+    best: BestWeights | None = None
     if resume:
-        state = load_checkpoint(folder, model, configuration)
+        state = load_checkpoint(folder, run.program.model, configuration)
         if state is None:
             console.print(
                 f"{folder} holds no finished epoch; starting from scratch.", soft_wrap=True
             )
         else:
             log = state.log
+            best = BestWeights(state.best_epoch, folder / state.best_weights)
             # A crash may have come between the checkpoint and the table.
-            _write_log(folder / "log.csv", log)
+            write_log(folder / "log.csv", log)
+    write_text(folder / "recipe.toml", recipe.to_toml())
 
     last_epoch = recipe.epochs if stop_after is None else min(stop_after, recipe.epochs)
-    with EpochDisplay(console, steps=last_epoch * steps, done=len(log) * steps) as display:
+    with (
+        EpochDisplay(console, steps=last_epoch * steps, done=len(log) * steps) as display,
+        EventLog(folder, log) as events,
+    ):
         for epoch in range(len(log), last_epoch):
             try:
-                row = _train_epoch(model, training, recipe, seed=seed, epoch=epoch, display=display)
+                row = _train_epoch(run, epoch, display)
             except TrainingDiverged as error:
                 kept = f"The state after epoch {epoch} is kept in {folder}. " if epoch else ""
                 raise TrainingDiverged(
                     f"{error} {kept}Lower --learning-rate and train into another folder."
                 ) from error
+            _copy_weights(run)
             if len(validation):
-                score = evaluate(model, validation)
+                score = evaluate(run.inference, validation)
                 row |= {"validation_loss": score.loss, "validation_top1": score.top1}
             log.append(row)
-            save_checkpoint(folder, model, configuration, log)
-            _write_log(folder / "log.csv", log)
+            # Where nothing is held out, the last one is the best.
+            if best is None or best_epoch(log) in (None, epoch + 1):
+                best = save_best(folder, run.inference, epoch + 1)
+            save_checkpoint(folder, run.program.model, best, configuration, log)
+            write_log(folder / "log.csv", log)
+            events.write(row)
             display.epoch(row)
-    return Trained(model, log)
+    if best is not None:
+        load_weights(run.inference, best.weights)
+    return Trained(run.inference, log, best.epoch if best else 0, chosen.count)

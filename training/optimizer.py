@@ -11,12 +11,12 @@ _NOT_DECAYED = ("bias", "gamma", "beta", "tau", "embedding")
 def build_optimizer(
     recipe: OptimizerRecipe, *, epochs: int, steps_per_epoch: int
 ) -> keras.optimizers.Optimizer:
-    """Returns AdamW whose learning rate rises linearly, then falls along a cosine to zero.
+    """Returns AdamW whose learning rate rises linearly, then falls along a cosine.
 
     Warm-up takes at most half of the run.
 
     Args:
-        recipe: Peak learning rate, weight decay, clipping and warm-up.
+        recipe: Learning rates, weight decay, clipping, warm-up and average of the weights.
         epochs: Length of the whole run, warm-up included.
         steps_per_epoch: Optimizer steps in an epoch.
     """
@@ -25,11 +25,16 @@ def build_optimizer(
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup_steps else recipe.learning_rate,
         decay_steps=epochs * steps_per_epoch - warmup_steps,
+        alpha=recipe.final_learning_rate / recipe.learning_rate,
         warmup_target=recipe.learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
+    averaging = {"use_ema": True, "ema_momentum": recipe.ema_decay} if recipe.ema_decay else {}
     optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=recipe.weight_decay, global_clipnorm=recipe.clip_norm or None
+        schedule,
+        weight_decay=recipe.weight_decay,
+        global_clipnorm=recipe.clip_norm or None,
+        **averaging,
     )
     optimizer.exclude_from_weight_decay(var_names=list(_NOT_DECAYED))
     return optimizer

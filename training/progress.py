@@ -47,14 +47,15 @@ class EpochDisplay:
     def __exit__(self, *exception: object) -> None:
         self._progress.stop()
 
-    def step(self, description: str, figures: str) -> None:
-        """Counts a step.
+    def steps(self, done: int, description: str, figures: str) -> None:
+        """Shows how far the run is.
 
         Args:
-            description: Which epoch it belongs to.
+            done: Steps done of the whole run.
+            description: Which epoch it is in.
             figures: Loss, accuracy and speed so far.
         """
-        self._progress.update(self._bar, advance=1, description=description, figures=figures)
+        self._progress.update(self._bar, completed=done, description=description, figures=figures)
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """Prints a finished epoch's row of the log."""

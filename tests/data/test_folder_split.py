@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.data.layouts import encode, random_images
 from vitsd_export.data.dataset import ImageDataset
@@ -23,6 +24,12 @@ def write_class(folder: Path, count: int, *, seed: int = 0, first: int = 0) -> n
     for index, image in enumerate(images):
         (folder / f"{first + index:03d}.png").write_bytes(encode(image))
     return images
+
+
+def pixels_of(path: Path) -> bytes:
+    """The pixels of an image file."""
+    with Image.open(path) as image:
+        return np.asarray(image).tobytes()
 
 
 def load(path: Path, split: Split, **options: Any) -> ImageDataset:
@@ -250,6 +257,31 @@ def test_more_than_5_percent_unreadable_are_refused(tmp_path: Path) -> None:
         assert name in str(caught.value)
     assert len(reports) == 2
     assert len(load(tmp_path, "test")) == 40
+
+
+def test_unreadable_images_are_counted_in_the_whole_folder(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        write_class(tmp_path / name, 20, seed=len(name) + ord(name[0]))
+    options = {"validation_fraction": 0.1}
+    whole = load(tmp_path, "test", **options)
+    held_out = {
+        path
+        for path in tmp_path.glob("*/*.png")
+        if pixels_of(path) in {image.tobytes() for image in whole.images}
+    }
+    assert len(held_out) == 4
+    # One of the 4 that are held out is a quarter of them, and a fortieth of the folder.
+    first = min(held_out)
+    first.write_bytes(b"hello")
+    reports: list[SkippedImages] = []
+    assert len(load(tmp_path, "test", on_skipped=reports.append, **options)) == 3
+    assert [(len(report.problems), report.total) for report in reports] == [(1, 4)]
+    # Three of the folder's 40 are too many, wherever they lie.
+    for path in sorted(set(tmp_path.glob("cat/*.png")) - held_out)[:2]:
+        path.write_bytes(b"hello")
+    with pytest.raises(InputError, match=r"3 of the 40 images .* More than 5%") as caught:
+        load(tmp_path, "test", **options)
+    assert first.name in str(caught.value)
 
 
 def test_class_without_a_readable_image_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from vitsd_export.backend import use_tensorflow
 
 use_tensorflow()
 
-from tests.training.small_runs import EPOCHS, run, weights_of  # noqa: E402
+from tests.training.small_parts import EPOCHS  # noqa: E402
+from tests.training.small_runs import run, weights_of  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,20 +21,22 @@ class FinishedRun:
     Attributes:
         folder: Its folder; not to be changed.
         log: Its rows.
-        weights: The model's weights in the end.
+        weights: The model's weights in the end: those of the best epoch.
+        best_epoch: Which that is.
         dropout: Dropout rate of all its layers.
     """
 
     folder: Path
     log: list[dict[str, float]]
     weights: list[np.ndarray]
+    best_epoch: int
     dropout: float
 
 
 def _finish(folder: Path, dropout: float) -> FinishedRun:
     trained = run(folder, dropout=dropout)
     assert len(trained.log) == EPOCHS
-    return FinishedRun(folder, trained.log, weights_of(trained.model), dropout)
+    return FinishedRun(folder, trained.log, weights_of(trained.model), trained.best_epoch, dropout)
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,11 @@ import pytest
 
 import training
 from tests.data.layouts import write_cifar10_pickles, write_cifar100_pickles
-from tests.training.small_runs import small_data
-from training import loop
+from tests.training.small_parts import small_data
 from training.__main__ import main
+from training.engines import tensorflow as tensorflow_engine
 from training.evaluation import evaluate
+from training.recipes import load_recipe
 from vitsd_export.data.cifar import load_cifar
 from vitsd_export.data.labels import CIFAR10_CLASSES
 from vitsd_export.model.checkpoint import load_model
@@ -100,7 +101,11 @@ def test_training_writes_a_model_its_card_and_its_log(cifar10: Path, tmp_path: P
     assert card["command"] == "python -m training " + " ".join(
         f"'{option}'" if " " in str(option) else str(option) for option in options
     )
-    assert card["recipe"]["name"] == "light"
+    assert card["recipe"]["name"] == "quick"
+    assert card["best_epoch"] == 1
+    assert card["precision"] == "float32"
+    assert card["images_per_second"] > 0
+    assert 0 < card["share_of_matrix_peak"] < 1
     assert (card["recipe"]["epochs"], card["recipe"]["batch_size"]) == (1, 16)
     assert card["seed"] == 3
     assert card["data"]["note"] == "random pixels"
@@ -123,10 +128,20 @@ def test_training_writes_a_model_its_card_and_its_log(cifar10: Path, tmp_path: P
     assert {path.name for path in output.iterdir()} == {
         "model.keras",
         "card.json",
+        "curves.png",
         "log.csv",
+        "recipe.toml",
         "state.json",
+        "tensorboard",
+        "best0001.weights.h5",
         "epoch0001.weights.h5",
     }
+    # The weights have the precision of float16, which halves the file.
+    for weight in loaded.model.trainable_variables:
+        values = weight.numpy()
+        np.testing.assert_array_equal(values, values.astype(np.float16).astype(np.float32))
+    recipe = load_recipe(str(output / "recipe.toml"))
+    assert {"name": "quick", **recipe.to_dict()} == card["recipe"]
 
 
 @pytest.mark.slow
@@ -157,7 +172,7 @@ def test_the_published_recipe_trains_vit_small_ds(
     cifar100: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A few steps of the real thing: 50 epochs ahead, of which the first is finished."""
-    monkeypatch.setattr(loop, "_uses_xla", lambda: False)
+    monkeypatch.setattr(tensorflow_engine, "JIT_COMPILE", False)
     output = tmp_path / "run"
     options: dict[str, Any] = {
         "--recipe": "published",
@@ -193,7 +208,7 @@ def test_interrupting_tells_how_to_go_on(
     def interrupt(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(keras.Model, "train_on_batch", interrupt)
+    monkeypatch.setattr(tensorflow_engine.TensorFlowEngine, "step", interrupt)
     assert exit_code(*quick_options(cifar10, tmp_path / "run")) == 130
     assert "--resume goes on" in capsys.readouterr().err
 
@@ -204,21 +219,28 @@ def test_a_diverging_run_ends_with_4(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def diverge(*arguments: Any, **options: Any) -> dict[str, float]:
-        return {"loss": float("nan"), "top1": 0.0}
-
-    monkeypatch.setattr(keras.Model, "train_on_batch", diverge)
+    engine = tensorflow_engine.TensorFlowEngine
+    monkeypatch.setattr(engine, "step", lambda engine, index: None)
+    monkeypatch.setattr(engine, "figures", lambda engine, handle: (float("nan"), 0.0))
     assert exit_code(*quick_options(cifar10, tmp_path / "run")) == 4
-    assert capsys.readouterr().err.startswith("error: The loss became nan in epoch 1, step 1.")
+    assert capsys.readouterr().err.startswith("error: The loss became nan in epoch 1, at step 1")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--recipe", "heavy"], "no recipe 'heavy'. Recipes: light, published"),
+        (["--recipe", "stronk"], "Did you mean 'strong'?"),
+        (["--set", "optimizer.leraning_rate=1"], "Did you mean 'optimizer.learning_rate'?"),
+        (["--set", "lr=1"], "Did you mean 'optimizer.learning_rate'?"),
+        (["--set", "epochs"], "FIELD=VALUE"),
+        (["--set", "epochs=many"], "epochs must be an integer, not 'many'"),
+        (["--set", "mixing.probability=1.5"], "mixing.probability must be finite"),
+        (["--devices", "0"], "'--devices'"),
+        (["--precision", "float64"], "'--precision'"),
         (["--preset", "vit-huge"], "no preset 'vit-huge'. Presets: vit-small-ds, vit-tiny"),
-        (["--learning-rate", "nan"], "must be positive and finite"),
-        (["--learning-rate", "0"], "must be positive and finite"),
+        (["--learning-rate", "nan"], "learning_rate must be finite and greater than 0"),
+        (["--learning-rate", "0"], "learning_rate must be finite and greater than 0"),
         (["--data", "mnist"], "folder:PATH, not 'mnist'"),
         (["--epochs", "0"], "'--epochs'"),
         (["--seed", str(2**32)], "'--seed'"),
@@ -277,12 +299,30 @@ def test_a_backend_that_is_not_there_ends_with_5(cifar10: Path, tmp_path: Path) 
     assert "Traceback" not in finished.stderr
 
 
+def test_the_commands_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("--help") == 0
+    shown = capsys.readouterr().out
+    for command in ("train", "recipes", "preview", "evaluate"):
+        assert command in shown
+    assert exit_code("traine") == 2
+    assert "Did you mean 'train'?" in capsys.readouterr().err
+
+
+def test_recipes_are_shown_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("recipes", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert set(shown) == {"light", "published", "quick", "strong"}
+    assert shown["strong"] == load_recipe("strong").to_dict()
+    assert exit_code("recipes", "strong") == 0
+    assert "regularization.drop_path" in capsys.readouterr().out
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from training.__main__ import main\n"
         "try:\n"
-        "    main(['--help'])\n"
+        "    main(['train', '--help'])\n"
         "except SystemExit as end:\n"
         "    heavy = {'keras', 'tensorflow', 'jax', 'numpy', 'h5py', 'pyarrow', 'PIL'}\n"
         "    print('ended', end.code, sorted(heavy & set(sys.modules)))\n"
@@ -294,9 +334,10 @@ def test_help_imports_nothing_heavy() -> None:
     assert "--resume" in finished.stdout
 
 
-def test_training_never_imports_tensorflow_itself() -> None:
+def test_only_the_engine_for_tensorflow_imports_it() -> None:
     """Whoever trains on JAX or torch need not have it."""
-    sources = sorted(Path(training.__path__[0]).rglob("*.py"))
+    folder = Path(training.__path__[0])
+    sources = sorted({*folder.rglob("*.py")} - {folder / "engines" / "tensorflow.py"})
     assert len(sources) >= 8
     for source in sources:
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):

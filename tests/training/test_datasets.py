@@ -2,13 +2,14 @@
 
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.layouts import write_cifar10_pickles
-from training.datasets import dataset_name, load_datasets
+from tests.data.layouts import write_cifar10_binary, write_cifar10_pickles, write_parquet
+from training.datasets import dataset_name, load_datasets, load_split
 from vitsd_export.data.folder_split import SkippedImages
 from vitsd_export.errors import InputError, UsageError
 
@@ -64,6 +65,63 @@ def test_cifar_comes_from_its_folder(tmp_path: Path) -> None:
     train, test = load_datasets("cifar10", folder, size=32, seed=0, on_skipped=no_skipped)
     assert (len(train), len(test)) == (50, 10)
     assert (train.split, test.split) == ("train", "test")
+
+
+def test_cifar_comes_in_the_size_of_the_model(tmp_path: Path) -> None:
+    red = np.zeros((20, 32, 32, 3), np.uint8)
+    red[..., 0] = 200
+    rows = (red, np.arange(20) % 10)
+    folder = write_cifar10_pickles(tmp_path, rows, rows)
+    data = load_split("cifar10", folder, "test", size=48, seed=0, on_skipped=no_skipped)
+    assert data.images.shape == (20, 48, 48, 3)
+    assert (data.images == [200, 0, 0]).all()
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_one_split_is_that_of_both(split: Literal["train", "test"], pets: Path) -> None:
+    both = load_datasets(f"folder:{pets}", None, size=16, seed=3, on_skipped=no_skipped)
+    one = load_split(f"folder:{pets}", None, split, size=16, seed=3, on_skipped=no_skipped)
+    assert one.sha256() == both[split == "test"].sha256()
+    assert one.split == split
+
+
+def test_no_images_are_no_data_set(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "dog").mkdir()
+    (tmp_path / "dog" / "notes.txt").write_text("no picture")
+    with pytest.raises(InputError, match="has no images"):
+        load_datasets(f"folder:{tmp_path}", None, size=16, seed=0, on_skipped=no_skipped)
+
+
+def test_more_than_5_percent_that_cannot_be_read_are_refused(pets: Path) -> None:
+    for name in ("cat", "dog"):
+        for index in range(2):
+            (pets / name / f"{index}.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"of the \d+ images .* More than 5%") as caught:
+        load_datasets(f"folder:{pets}", None, size=16, seed=3, on_skipped=lambda _: None)
+    assert "cat/0.png" in str(caught.value) or "cat/1.png" in str(caught.value)
+
+
+@pytest.mark.parametrize("label", [10, 255, -1])
+@pytest.mark.parametrize("layout", ["pickles", "parquet", "binary"])
+def test_labels_out_of_range_are_refused(layout: str, label: int, tmp_path: Path) -> None:
+    images = np.zeros((10, 32, 32, 3), np.uint8)
+    good, bad = np.arange(10), np.array([*range(9), label])
+    if layout == "parquet":
+        for split, labels in (("train", good), ("test", bad)):
+            write_parquet(
+                tmp_path / f"{split}-00000-of-00001.parquet",
+                images,
+                {"label": labels},
+                noted_classes=10,
+            )
+    elif layout == "pickles":
+        write_cifar10_pickles(tmp_path, (images, good), (images, bad))
+    else:
+        # A byte has no -1: it is 255.
+        write_cifar10_binary(tmp_path, (images, good), (images, bad % 256))
+    with pytest.raises(InputError, match="label"):
+        load_datasets("cifar10", tmp_path, size=32, seed=0, on_skipped=no_skipped)
 
 
 @pytest.mark.parametrize("data", ["cifar11", "folder:", "", "Folder:x"])

@@ -15,19 +15,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.training.conftest import FinishedRun
-from tests.training.small_runs import (
+from tests.training.small_parts import (
     EPOCHS,
     RECIPE,
     STEPS_PER_EPOCH,
-    run,
-    silent,
     small_config,
     small_data,
+    with_optimizer,
 )
+from tests.training.small_runs import run, silent, weights_of
 from training import loop
-from training.augmentation import Augmentation
+from training.engines.tensorflow import TensorFlowEngine
+from training.evaluation import evaluate
 from training.loop import TrainingDiverged, split_validation, train
-from vitsd_export.errors import EnvironmentProblem, InputError
+from training.recipes import AugmentationRecipe, MixingRecipe, load_recipe
+from vitsd_export.errors import EnvironmentProblem, InputError, UsageError
+from vitsd_export.model.classifier import build_classifier
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -75,7 +78,49 @@ def test_a_run_writes_its_log_and_keeps_one_checkpoint(finished: FinishedRun) ->
         assert all(math.isfinite(value) for value in row.values())
         assert 0 <= row["top1"] <= 1
     files = {path.name for path in finished.folder.iterdir()}
-    assert files == {"log.csv", "state.json", "epoch0003.weights.h5"}
+    best = f"best{finished.best_epoch:04d}.weights.h5"
+    known = {"log.csv", "state.json", "recipe.toml", "tensorboard", "epoch0003.weights.h5", best}
+    assert files == known
+    assert load_recipe(str(finished.folder / "recipe.toml")) == RECIPE
+
+
+def test_the_best_epoch_on_the_held_out_images_is_kept(finished: FinishedRun) -> None:
+    scores = [row["validation_top1"] for row in finished.log]
+    # Of equal epochs the later one.
+    assert finished.best_epoch == max(
+        range(1, EPOCHS + 1), key=lambda epoch: (scores[epoch - 1], epoch)
+    )
+    model = build_classifier(small_config())
+    model.load_weights(finished.folder / f"best{finished.best_epoch:04d}.weights.h5")
+    for weight, expected in zip(weights_of(model), finished.weights, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    held_out = split_validation(small_data(), RECIPE.validation_images, 0)[1]
+    assert evaluate(model, held_out).top1 == max(scores)
+
+
+def test_without_held_out_images_the_last_epoch_is_kept(tmp_path: Path) -> None:
+    trained = run(tmp_path / "run", recipe=dataclasses.replace(RECIPE, validation_images=0))
+    assert trained.best_epoch == EPOCHS
+    assert "validation_top1" not in trained.log[0]
+
+
+def test_the_average_of_the_weights_is_what_is_kept(tmp_path: Path) -> None:
+    """One step an epoch, two epochs: the average starts as the first weights."""
+    averaging = dataclasses.replace(
+        with_optimizer(ema_decay=0.75), epochs=2, batch_size=36, validation_images=0
+    )
+    plain = dataclasses.replace(
+        averaging, optimizer=dataclasses.replace(averaging.optimizer, ema_decay=0.0)
+    )
+    data = small_data(36)
+    first, second = (
+        weights_of(run(tmp_path / f"{epochs}", recipe=plain, data=data, stop_after=epochs).model)
+        for epochs in (1, 2)
+    )
+    average = weights_of(run(tmp_path / "average", recipe=averaging, data=data).model)
+    # The three first are the normalization's.
+    for one, other, mean in zip(first[3:], second[3:], average[3:], strict=True):
+        np.testing.assert_allclose(mean, 0.75 * one + 0.25 * other, atol=1e-6)
 
 
 def test_a_run_learns(tmp_path: Path) -> None:
@@ -90,12 +135,15 @@ def test_a_run_trains_on_augmented_images_of_the_whole_epoch(
 ) -> None:
     batches: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def record(model: Any, images: np.ndarray, labels: np.ndarray, **options: Any) -> Any:
-        batches.append((images, labels))
-        return {"loss": 1.0, "top1": 0.0}
+    def record(engine: TensorFlowEngine, index: int) -> Any:
+        drawn = {name: array[index] for name, array in engine._draws.items()}
+        images, labels = engine._program.batch(*engine._data, drawn)
+        batches.append((images.numpy(), labels.numpy()))
+        return np.ones(2)
 
-    monkeypatch.setattr(keras.Model, "train_on_batch", record)
-    plain = dataclasses.replace(RECIPE, augmentation=Augmentation())
+    monkeypatch.setattr(TensorFlowEngine, "step", record)
+    monkeypatch.setattr(TensorFlowEngine, "figures", lambda engine, handle: (1.0, 0.0))
+    plain = dataclasses.replace(RECIPE, augmentation=AugmentationRecipe(), mixing=MixingRecipe())
     run(tmp_path / "plain", recipe=plain)
     training, _ = split_validation(small_data(), RECIPE.validation_images, 0)
     known = {
@@ -120,6 +168,10 @@ def test_a_run_trains_on_augmented_images_of_the_whole_epoch(
     run(tmp_path / "augmented")
     seen = [image.tobytes() for images, _ in batches for image in images]
     assert sum(image not in known for image in seen) > len(seen) / 2
+    mixed = [bool(((labels > 0) & (labels < 1)).any()) for _, labels in batches]
+    # Nothing is mixed in the last epoch.
+    assert any(mixed[:STEPS_PER_EPOCH])
+    assert not any(mixed[-STEPS_PER_EPOCH:])
 
 
 def test_the_model_normalizes_by_its_training_images(finished: FinishedRun) -> None:
@@ -175,11 +227,22 @@ def test_progress_is_a_bar_with_the_time_left_on_a_terminal(tmp_path: Path) -> N
 def test_data_that_cannot_train_the_model_fails(
     changes: dict[str, Any], data: Any, message: str, tmp_path: Path
 ) -> None:
-    recipe = dataclasses.replace(RECIPE, batch_size=9)
+    recipe = dataclasses.replace(RECIPE, batch_size=9, mixing=MixingRecipe())
     with pytest.raises(InputError) as caught:
         train(small_config(**changes), recipe, data, tmp_path / "run", console=silent())
     assert message in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_more_devices_than_there_are_fail(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentProblem, match="--devices 9 asks for more"):
+        run(tmp_path / "run", devices=9)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_odd_batch_cannot_be_mixed() -> None:
+    with pytest.raises(UsageError, match="batch_size must be even, not 9"):
+        dataclasses.replace(RECIPE, batch_size=9)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
@@ -190,7 +253,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
         ),
     )
     with pytest.raises(
-        TrainingDiverged, match=r"in epoch 1, step 2\. Lower --learning-rate"
+        TrainingDiverged, match=r"in epoch 1, at step \d or before\. Lower --learning-rate"
     ) as caught:
         run(tmp_path / "run", recipe=recipe)
     assert caught.value.exit_code == 4
@@ -201,21 +264,23 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
 def test_divergence_keeps_the_last_checkpoint(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = keras.Model.train_on_batch
-    steps = 0
+    real = TensorFlowEngine.finish
+    epochs = 0
 
-    def diverge(model: Any, *arguments: Any, **options: Any) -> Any:
-        nonlocal steps
-        steps += 1
-        figures = real(model, *arguments, **options)
-        if steps == 2 * STEPS_PER_EPOCH:
-            if what == "loss":
-                return {**figures, "loss": math.nan}
-            bias = model.get_layer("logits").bias
+    def diverge(engine: TensorFlowEngine) -> None:
+        nonlocal epochs
+        epochs += 1
+        real(engine)
+        if epochs == 2:
+            bias = engine._program.model.get_layer("logits").bias
             bias.assign(np.full(bias.shape, np.inf))
-        return figures
 
-    monkeypatch.setattr(keras.Model, "train_on_batch", diverge)
+    def nan_after_an_epoch(engine: TensorFlowEngine, handle: Any) -> tuple[float, float]:
+        return (math.nan if epochs == 1 else 1.0), 0.0
+
+    monkeypatch.setattr(TensorFlowEngine, "finish", diverge)
+    if what == "loss":
+        monkeypatch.setattr(TensorFlowEngine, "figures", nan_after_an_epoch)
     folder = tmp_path / "run"
     with pytest.raises(TrainingDiverged, match="The state after epoch 1 is kept") as caught:
         run(folder)

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,18 +15,12 @@ import numpy as np
 import pytest
 
 from tests.training.conftest import FinishedRun
-from tests.training.small_runs import (
-    EPOCHS,
-    RECIPE,
-    STEPS_PER_EPOCH,
-    run,
-    silent,
-    small_data,
-    weights_of,
-    with_optimizer,
-)
+from tests.training.processes import REPOSITORY
+from tests.training.small_parts import EPOCHS, RECIPE, STEPS_PER_EPOCH, small_data, with_optimizer
+from tests.training.small_runs import run, silent, weights_of
 from training import checkpoint
 from training.checkpoint import check_folder
+from training.engines.tensorflow import TensorFlowEngine
 from training.loop import Trained
 from vitsd_export.errors import InputError, UsageError
 
@@ -34,6 +31,7 @@ class Crash(BaseException):
 
 def check_same_end(trained: Trained, expected: FinishedRun) -> None:
     assert [row["epoch"] for row in trained.log] == [1, 2, 3]
+    assert trained.best_epoch == expected.best_epoch
     for row, other in zip(trained.log, expected.log, strict=True):
         for name in ("loss", "top1", "learning_rate", "validation_loss", "validation_top1"):
             assert row[name] == pytest.approx(other[name], abs=1e-5), name
@@ -61,7 +59,9 @@ def test_a_stopped_run_ends_like_an_unbroken_one(
 @pytest.mark.slow
 def test_a_stopped_run_ends_like_an_unbroken_one_under_xla(tmp_path: Path) -> None:
     trained = run(tmp_path / "unbroken", dropout=0.3, xla=True)
-    expected = FinishedRun(tmp_path, trained.log, weights_of(trained.model), 0.3)
+    expected = FinishedRun(
+        tmp_path, trained.log, weights_of(trained.model), trained.best_epoch, 0.3
+    )
     folder = tmp_path / "stopped"
     run(folder, dropout=0.3, xla=True, stop_after=1)
     check_same_end(run(folder, dropout=0.3, xla=True, resume=True), expected)
@@ -79,7 +79,7 @@ def test_dropout_makes_a_difference(
 def test_a_finished_run_is_resumed_without_training(
     finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keras.Model, "train_on_batch", None)
+    monkeypatch.setattr(TensorFlowEngine, "step", None)
     resumed = run(finished.folder, resume=True)
     assert resumed.log == finished.log
     for weight, expected in zip(weights_of(resumed.model), finished.weights, strict=True):
@@ -95,17 +95,17 @@ def test_resume_without_a_run_starts_from_scratch_and_says_so(tmp_path: Path) ->
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException) -> None:
     """Raises in a step of training, counted from 1."""
-    real = keras.Model.train_on_batch
+    real = TensorFlowEngine.step
     steps = 0
 
-    def train_on_batch(model: Any, *arguments: Any, **options: Any) -> Any:
+    def interrupted(engine: TensorFlowEngine, index: int) -> Any:
         nonlocal steps
         steps += 1
         if steps == step:
             raise error
-        return real(model, *arguments, **options)
+        return real(engine, index)
 
-    monkeypatch.setattr(keras.Model, "train_on_batch", train_on_batch)
+    monkeypatch.setattr(TensorFlowEngine, "step", interrupted)
 
 
 def test_an_interrupt_loses_the_current_epoch_alone(
@@ -121,14 +121,16 @@ def test_an_interrupt_loses_the_current_epoch_alone(
     check_same_end(resumed, finished_with_dropout)
 
 
-def _crash_in_replace(call: int) -> Callable[[pytest.MonkeyPatch], None]:
+def _crash_before(name: str, time: int) -> Callable[[pytest.MonkeyPatch], None]:
+    """Crashes before a file whose name starts so gets its name for the n-th time."""
+
     def install(monkeypatch: pytest.MonkeyPatch) -> None:
-        real, calls = os.replace, 0
+        real, times = os.replace, 0
 
         def replace(source: Path, target: Path) -> None:
-            nonlocal calls
-            calls += 1
-            if calls == call:
+            nonlocal times
+            times += target.name.startswith(name)
+            if times == time:
                 raise Crash
             real(source, target)
 
@@ -144,7 +146,8 @@ def _crash_in_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         nonlocal calls
         calls += 1
         real(model, path, **options)
-        if calls == 2:
+        # Each epoch writes the checkpoint; the first the best weights before.
+        if calls == 3:
             content = path.read_bytes()
             path.write_bytes(content[: len(content) // 2])
             raise Crash
@@ -155,11 +158,10 @@ def _crash_in_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("install", "epochs_done"),
     [
-        # An epoch renames three files: the weights, the state, the table.
         pytest.param(_crash_in_weights, 1, id="while the weights are written"),
-        pytest.param(_crash_in_replace(4), 1, id="before the weights have their name"),
-        pytest.param(_crash_in_replace(5), 1, id="between the weights and the state"),
-        pytest.param(_crash_in_replace(6), 2, id="between the state and the table"),
+        pytest.param(_crash_before("epoch", 2), 1, id="before the weights have their name"),
+        pytest.param(_crash_before("state.json", 2), 1, id="between the weights and the state"),
+        pytest.param(_crash_before("log.csv", 2), 2, id="between the state and the table"),
     ],
 )
 def test_a_crash_while_writing_leaves_a_state_to_go_on_from(
@@ -178,13 +180,14 @@ def test_a_crash_while_writing_leaves_a_state_to_go_on_from(
     check_same_end(run(folder, resume=True), finished)
     assert len((folder / "log.csv").read_text().splitlines()) == 1 + EPOCHS
     assert [path.name for path in folder.glob("epoch*")] == ["epoch0003.weights.h5"]
+    assert len(list(folder.glob("best*"))) == 1
 
 
 def test_the_table_is_whole_after_resuming_a_finished_run(
     finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
-    _crash_in_replace(9)(monkeypatch)
+    _crash_before("log.csv", 3)(monkeypatch)
     with pytest.raises(Crash):
         run(folder)
     monkeypatch.undo()
@@ -234,7 +237,7 @@ def test_a_file_in_place_of_the_folder_fails(tmp_path: Path) -> None:
 
 def _copy(source: Path, target: Path) -> Path:
     target.mkdir()
-    for path in source.iterdir():
+    for path in filter(Path.is_file, source.iterdir()):
         (target / path.name).write_bytes(path.read_bytes())
     return target
 
@@ -257,15 +260,40 @@ def test_a_damaged_state_fails(content: str, finished: FinishedRun, tmp_path: Pa
         run(folder, resume=True)
 
 
+@pytest.mark.parametrize("which", ["epoch", "best"])
 @pytest.mark.parametrize("fraction", [None, 0.0, 0.1, 0.5, 0.99])
 def test_damaged_weights_fail(
-    fraction: float | None, finished: FinishedRun, tmp_path: Path
+    which: str, fraction: float | None, finished: FinishedRun, tmp_path: Path
 ) -> None:
     folder = _copy(finished.folder, tmp_path / "run")
-    weights = folder / "epoch0003.weights.h5"
+    (weights,) = folder.glob(f"{which}*.weights.h5")
     content = weights.read_bytes()
     weights.unlink()
     if fraction is not None:
         weights.write_bytes(content[: int(len(content) * fraction)])
     with pytest.raises(InputError, match="cannot be read"):
         run(folder, resume=True)
+
+
+_TRAIN = """
+import sys
+from pathlib import Path
+from tests.training.small_runs import run
+run(Path(sys.argv[1]), dropout=0.3)
+"""
+
+
+def test_a_killed_process_is_resumed_to_the_same_end(
+    finished_with_dropout: FinishedRun, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", _TRAIN, str(folder)], cwd=REPOSITORY
+    )
+    while not (folder / "state.json").exists() and process.poll() is None:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert json.loads((folder / "state.json").read_text())["epochs_done"] >= 1
+    resumed = run(folder, dropout=finished_with_dropout.dropout, resume=True)
+    check_same_end(resumed, finished_with_dropout)

@@ -56,7 +56,7 @@ def load_cifar(
     classes = CIFAR10_CLASSES if name == "cifar10" else CIFAR100_FINE_CLASSES
     if coarse:
         classes = CIFAR100_COARSE_CLASSES
-    path = _keras_cache(name) if data_dir is None else _require(data_dir)
+    path = _require_cached(name) if data_dir is None else _require(data_dir)
 
     found = find_original(path, name)
     if found is not None:
@@ -102,9 +102,8 @@ def _require_shards(folder: Path, name: str, split: str) -> list[Path]:
     return shards
 
 
-def _keras_cache(name: CifarName) -> Path:
-    home = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
-    folder = Path(os.path.expanduser(home)) / "datasets"
+def _require_cached(name: CifarName) -> Path:
+    folder = keras_cache()
     if find_original(folder, name) is None:
         raise InputError(
             f"The Keras cache {folder} does not hold {name}, and no data folder was given. "
@@ -113,8 +112,19 @@ def _keras_cache(name: CifarName) -> Path:
     return folder
 
 
+def keras_cache() -> Path:
+    """Returns the folder where Keras keeps data sets, there or not."""
+    home = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
+    return Path(os.path.expanduser(home)) / "datasets"
+
+
 def _advice(name: str) -> str:
     return (
-        f'These are read: {_LAYOUTS}. With a network, `python -c "import keras; '
+        f'{describe_layouts()} With a network, `python -c "import keras; '
         f'keras.datasets.{name}.load_data()"` fetches it into the Keras cache.'
     )
+
+
+def describe_layouts() -> str:
+    """Returns a sentence on what `load_cifar` reads."""
+    return f"These are read: {_LAYOUTS}."

@@ -16,6 +16,7 @@ from vitsd_export.data.image_folder import (
     images_in,
     subfolders,
 )
+from vitsd_export.data.images import read_image
 from vitsd_export.data.originals import Split
 from vitsd_export.errors import InputError, UsageError
 
@@ -74,7 +75,8 @@ def load_folder_split(
     Raises:
         InputError: If the folder is missing, has no or only one class, a class has no image that
             can be read (or only one image, where a part is to be held out), the splits have
-            different classes, or more than 5 % of the images cannot be read.
+            different classes, or more than 5 % of the images cannot be read (of the split, or of the
+            whole folder if it has no splits).
         UsageError: If an option is out of range.
     """
     if split not in ("train", "test"):
@@ -90,17 +92,18 @@ def load_folder_split(
     if folders is None:
         whole = _find_labelled(folder)
         _check_classes(whole)
-        files = _hold_out(whole, validation_fraction, seed)[split]
+        parts = _hold_out(whole, validation_fraction, seed)
+        files, rest = parts[split], parts["test" if split == "train" else "train"]
     else:
         splits = {name: _find_labelled(subfolder) for name, subfolder in folders.items()}
         _check_same_classes(splits["train"], splits["test"])
         for part in splits.values():
             _check_classes(part)
-        files = splits[split]
+        files, rest = splits[split], None
 
     dataset, problems = files.read_usable(size, split=split)
     if problems:
-        _check_problems(files, dataset.labels, problems)
+        _check_problems(files, dataset.labels, problems, rest)
         if on_skipped is not None:
             on_skipped(SkippedImages(files.folder, tuple(problems), len(files.paths)))
     return dataclasses.replace(dataset, name=folder.resolve().name)
@@ -188,11 +191,36 @@ def _hold_out(files: ImageFiles, fraction: float, seed: int) -> dict[Split, Imag
     }
 
 
-def _check_problems(files: ImageFiles, labels: np.ndarray | None, problems: list[str]) -> None:
-    """Raises InputError if too many images cannot be read, or all of a class."""
-    if len(problems) > _MOST_UNREADABLE * len(files.paths):
+def _check_problems(
+    files: ImageFiles, labels: np.ndarray | None, problems: list[str], rest: ImageFiles | None
+) -> None:
+    """Raises InputError if too many images cannot be read, or all of a class.
+
+    Args:
+        files: The images of a split.
+        labels: Those of the images that can be read.
+        problems: What is wrong with each of the others.
+        rest: The folder's other images, if the split was drawn from it: one bad image is much of a small
+            part that is held out, and little of the folder.
+    """
+    total = len(files.paths)
+    if rest is not None and len(problems) > _MOST_UNREADABLE * total:
+        problems = problems + _unreadable(rest)
+        total += len(rest.paths)
+    if len(problems) > _MOST_UNREADABLE * total:
         raise InputError(
-            describe_problems(files.folder, problems, len(files.paths))
+            describe_problems(files.folder, problems, total)
             + f" More than {_MOST_UNREADABLE:.0%} is too many to leave out: replace or remove them."
         )
     _check_every_class([] if labels is None else labels.tolist(), files, "has no readable image")
+
+
+def _unreadable(files: ImageFiles) -> list[str]:
+    """Returns what is wrong with each file that cannot be read."""
+    problems = []
+    for path in files.paths:
+        try:
+            read_image(path)
+        except InputError as error:
+            problems.append(str(error))
+    return problems

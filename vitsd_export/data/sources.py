@@ -92,10 +92,22 @@ def _load_folder(
 
 
 def _fit(dataset: ImageDataset, size: int, count: int | None, seed: int) -> ImageDataset:
+    return resize_dataset(dataset if count is None else dataset.sample(count, seed), size)
+
+
+def resize_dataset(dataset: ImageDataset, size: int) -> ImageDataset:
+    """Returns a data set in the size a model takes.
+
+    Args:
+        dataset: Images of any size.
+        size: Height and width of the result, in pixels; images of another size are cut to their
+            central square and resized.
+
+    Raises:
+        UsageError: If `size` is less than 1.
+    """
     from vitsd_export.data.images import resize_image
 
-    if count is not None:
-        dataset = dataset.sample(count, seed)
     if dataset.images.shape[1:3] == (size, size):
         return dataset
     images = np.stack([resize_image(image, size) for image in dataset.images])

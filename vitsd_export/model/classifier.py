@@ -24,7 +24,16 @@ def _mlp(x: Any, units: tuple[int, ...], dropout: float, name: str) -> Any:
     return x
 
 
-def build_classifier(config: ModelConfig, name: str = "classifier") -> keras.Model:
+def _skipped(branch: Any, rate: float, name: str) -> Any:
+    # Dropout whose noise is one number an image is stochastic depth (Huang et al., 2016, arXiv:1603.09382).
+    if not rate:
+        return branch
+    return keras.layers.Dropout(rate, noise_shape=(None, 1, 1), name=name)(branch)
+
+
+def build_classifier(
+    config: ModelConfig, name: str = "classifier", *, drop_path: float = 0.0
+) -> keras.Model:
     """Builds the network of Lee et al. (2021, arXiv:2112.13492) as published on keras.io.
 
     Input `image`: [batch, input_size, input_size, 3] float32, RGB pixels 0–255.
@@ -32,6 +41,12 @@ def build_classifier(config: ModelConfig, name: str = "classifier") -> keras.Mod
     Preprocessing (normalisation by channel, bilinear resizing) is inside; augmentation is not.
     The weights are initialised at random and the normalisation is the identity until
     `set_normalization` is called.
+
+    Args:
+        config: Architecture.
+        name: Name of the model.
+        drop_path: Rate at which the last block's branches are skipped for an image while training; rises
+            linearly from 0 at the first block. A model made with it has the same weights in the same order.
     """
     epsilon = config.layer_norm_epsilon
     image = keras.Input((config.input_size, config.input_size, 3), name="image")
@@ -42,13 +57,16 @@ def build_classifier(config: ModelConfig, name: str = "classifier") -> keras.Mod
     x = PositionEmbedding(name="positions")(x)
     for index in range(config.depth):
         block = f"block{index}"
+        rate = drop_path * index / max(config.depth - 1, 1)
         h = keras.layers.LayerNormalization(epsilon=epsilon, name=f"{block}_attention_norm")(x)
         h = LocalitySelfAttention(
             config.num_heads, config.key_dim, config.attention_dropout, name=f"{block}_attention"
         )(h)
+        h = _skipped(h, rate, f"{block}_attention_drop_path")
         x = keras.layers.Add(name=f"{block}_attention_add")([h, x])
         h = keras.layers.LayerNormalization(epsilon=epsilon, name=f"{block}_mlp_norm")(x)
         h = _mlp(h, config.mlp_units, config.mlp_dropout, f"{block}_mlp")
+        h = _skipped(h, rate, f"{block}_mlp_drop_path")
         x = keras.layers.Add(name=f"{block}_mlp_add")([h, x])
     x = keras.layers.LayerNormalization(epsilon=epsilon, name="norm")(x)
     if config.head == "flatten":

@@ -1,0 +1,61 @@
+"""Random erasing (Zhong et al., 2017, arXiv:1708.04896): a rectangle in one colour."""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+# The paper's ranges: share of the image's area, and height by width.
+_SMALLEST_AREA, _LARGEST_AREA = 0.02, 0.4
+_SMALLEST_RATIO = 0.3
+
+
+def draw_boxes(erased: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Draws a rectangle for each image, an empty one where nothing is erased.
+
+    Args:
+        erased: [N] bool, where something is erased.
+        size: Height and width of an image, in pixels.
+        rng: Source of all randomness.
+
+    Returns:
+        [N, 4] float64: top, left, and the first row and column beyond, in whole pixels.
+    """
+    count = len(erased)
+    area = rng.uniform(_SMALLEST_AREA, _LARGEST_AREA, count) * size * size
+    ratio = np.exp(rng.uniform(np.log(_SMALLEST_RATIO), -np.log(_SMALLEST_RATIO), count))
+    # The paper draws again what does not fit; here it is cut to the image.
+    height = np.clip(np.round(np.sqrt(area * ratio)), 1, size)
+    width = np.clip(np.round(np.sqrt(area / ratio)), 1, size)
+    top = np.floor(rng.random(count) * (size - height + 1))
+    left = np.floor(rng.random(count) * (size - width + 1))
+    boxes = np.stack([top, left, top + height, left + width], axis=1)
+    return np.where(erased[:, None], boxes, 0.0)
+
+
+def inside(boxes: Any, size: int) -> Any:
+    """Tells which pixels lie in each image's rectangle.
+
+    Args:
+        boxes: [N, 4] float32, as `draw_boxes` says.
+        size: Height and width of an image, in pixels.
+
+    Returns:
+        [N, size, size, 1] bool.
+    """
+    steps = ops.arange(size, dtype="float32")
+    top, left, bottom, right = (boxes[:, index][:, None] for index in range(4))
+    rows = ops.logical_and(steps[None] >= top, steps[None] < bottom)
+    columns = ops.logical_and(steps[None] >= left, steps[None] < right)
+    return ops.logical_and(rows[:, :, None], columns[:, None, :])[..., None]
+
+
+def erase(images: Any, boxes: Any, colors: Any) -> Any:
+    """Paints over each image's rectangle.
+
+    Args:
+        images: [N, size, size, C] float32.
+        boxes: [N, 4] float32, as `draw_boxes` says.
+        colors: [N, C] float32.
+    """
+    return ops.where(inside(boxes, images.shape[1]), colors[:, None, None, :], images)

@@ -1,0 +1,79 @@
+"""MixUp (arXiv:1710.09412) and CutMix (arXiv:1905.04899), an own share for each image.
+
+The partner of an image is its neighbour in the batch, 0 with 1, 2 with 3: the order of the images is
+random already, nothing needs to be gathered, and the devices that share a batch exchange no pixels.
+"""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from training.augmentation.erasing import inside
+from training.recipes import MixingRecipe
+
+
+def draw_mixing(
+    recipe: MixingRecipe, count: int, size: int, rng: np.random.Generator, *, is_on: bool
+) -> dict[str, np.ndarray]:
+    """Draws how much of its partner each image gets.
+
+    Args:
+        recipe: Says how often, and in which way.
+        count: Number of images.
+        size: Height and width of an image, in pixels.
+        rng: Source of all randomness.
+        is_on: Whether anything is mixed.
+
+    Returns:
+        `mixed_box` [count, 4] (top, left, first row and column beyond), where the partner's pixels are
+        taken; `pixel_share` [count], the image's own share of the others; `label_share` [count], its share
+        of the label.
+    """
+    mixed = rng.random(count) < (recipe.probability if is_on else 0.0)
+    is_cut = mixed & (rng.random(count) < recipe.cutmix_share)
+    share = np.where(
+        is_cut,
+        rng.beta(recipe.cutmix_alpha, recipe.cutmix_alpha, count),
+        rng.beta(recipe.mixup_alpha, recipe.mixup_alpha, count),
+    )
+    # As in the paper: a square about a random pixel, cut at the border; its area then decides on the label.
+    half = np.sqrt(1 - share) * size / 2
+    y, x = rng.integers(0, size, (2, count))
+    corners = [np.round(c).clip(0, size) for c in (y - half, x - half, y + half, x + half)]
+    boxes = np.where(is_cut[:, None], np.stack(corners, axis=1), 0.0)
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    pixel_share = np.where(mixed & ~is_cut, share, 1.0)
+    return {
+        "mixed_box": boxes,
+        "pixel_share": pixel_share,
+        "label_share": np.where(is_cut, 1 - area / size**2, pixel_share),
+    }
+
+
+def _partners(values: Any) -> Any:
+    paired = ops.reshape(values, (-1, 2, *values.shape[1:]))
+    return ops.reshape(ops.flip(paired, axis=1), (-1, *values.shape[1:]))
+
+
+def mix(
+    images: Any, labels: Any, boxes: Any, pixel_share: Any, label_share: Any
+) -> tuple[Any, Any]:
+    """Mixes each image and its label with those of its neighbour.
+
+    Args:
+        images: [N, size, size, C] float32; N even.
+        labels: [N, classes] float32.
+        boxes: [N, 4] float32.
+        pixel_share: [N] float32.
+        label_share: [N] float32.
+
+    Returns:
+        Images and labels of the same shapes.
+    """
+    own = ops.where(inside(boxes, images.shape[1]), 0.0, pixel_share[:, None, None, None])
+    share = label_share[:, None]
+    return (
+        own * images + (1 - own) * _partners(images),
+        share * labels + (1 - share) * _partners(labels),
+    )

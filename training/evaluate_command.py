@@ -1,0 +1,102 @@
+"""The command `python -m training evaluate`."""
+
+import json as json_format
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from vitsd_export.errors import UsageError
+from vitsd_export.pretrained import DEFAULT_MODEL, find_model
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to an application."""
+    app.command(name="evaluate")(evaluate)
+
+
+def evaluate(
+    checkpoint: Annotated[
+        str, typer.Argument(help="Bundled model, .keras file, or .weights.h5 file with --preset.")
+    ] = DEFAULT_MODEL,
+    data: Annotated[
+        str,
+        typer.Option(
+            help="cifar10, cifar100, or folder:PATH with a subfolder of images for each class."
+        ),
+    ] = "cifar10",
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where CIFAR lies. Default: Keras's cache; downloaded if it is empty."),
+    ] = None,
+    split: Annotated[
+        Literal["test", "train", "validation"],
+        typer.Option(help="Which images; validation: those that training held out of train."),
+    ] = "test",
+    preset: Annotated[
+        str | None, typer.Option(help="Architecture of a weights file: vit-tiny or vit-small-ds.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images in a call of the model.")] = 250,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=2**32 - 1,
+            help="That of the training: it drew what was held out. Default: the checkpoint's own, else 0.",
+        ),
+    ] = None,
+    confusion: Annotated[
+        Path | None, typer.Option(help="PNG to write a picture of the confusion matrix to.")
+    ] = None,
+    all_classes: Annotated[
+        bool, typer.Option("--all-classes", help="Show every class, not only the 20 worst.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output.")
+    ] = False,
+) -> None:
+    """Scores a checkpoint: top-1, top-5, loss, calibration, each class, and what it is taken for."""
+    from rich.console import Console
+
+    from training.backend import import_keras
+    from training.datasets import dataset_name
+    from vitsd_export.publishing import check_target
+
+    # Wrong options are told before Keras is started and the data is read.
+    find_model(checkpoint)
+    dataset_name(data)
+    if confusion is not None:
+        if confusion.suffix.lower() != ".png":
+            raise UsageError(f"--confusion writes a PNG; {confusion} must end in .png.")
+        check_target(confusion, folder=False)
+
+    import_keras()
+    from training.evaluate_checkpoint import evaluate_checkpoint, print_evaluation
+
+    progress = Console(stderr=True)
+
+    def tell(message: object) -> None:
+        progress.print(str(message), soft_wrap=True, markup=False, highlight=False)
+
+    evaluation = evaluate_checkpoint(
+        checkpoint,
+        data,
+        data_dir=data_dir,
+        split=split,
+        preset=preset,
+        batch_size=batch_size,
+        seed=seed,
+        on_skipped=tell,
+        on_message=tell,
+    )
+    if confusion is not None:
+        from training.plots import write_confusion_matrix
+
+        write_confusion_matrix(evaluation.report, confusion)
+        tell(f"Wrote {confusion}.")
+    if json:
+        document = evaluation.to_dict()
+        document["confusion_picture"] = None if confusion is None else str(confusion)
+        print(json_format.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        print_evaluation(evaluation, Console(), all_classes=all_classes)

@@ -1,0 +1,71 @@
+"""The command `python -m training preview`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_SIZE = 32
+_LARGEST_SEED = 2**32 - 1
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to an application."""
+    app.command(name="preview")(preview)
+
+
+def preview(
+    out: Annotated[Path, typer.Option("--out", help="PNG to write.")] = Path("preview.png"),
+    recipe: Annotated[
+        str, typer.Option(help="Name, as `recipes` lists them, or path of a .toml file.")
+    ] = "quick",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="FIELD=VALUE in place of the recipe's; may be given again."),
+    ] = None,
+    data: Annotated[
+        str, typer.Option(help="sample (bundled), cifar10, cifar100, or folder:PATH.")
+    ] = "sample",
+    data_dir: Annotated[Path | None, typer.Option(help="Where CIFAR lies.")] = None,
+    images: Annotated[int, typer.Option(min=1, max=256, help="How many images.")] = 40,
+    epoch: Annotated[
+        int, typer.Option(min=1, help="Epoch whose draws are shown; mixing ends before the last.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=_LARGEST_SEED, help="Seed of the draws.")] = 0,
+) -> None:
+    """Writes a picture of training images as the model sees them, with their labels."""
+    from rich.console import Console
+
+    from training.backend import import_keras
+    from training.datasets import load_split
+    from training.train_command import resolve_recipe
+    from vitsd_export.data.sample import load_sample
+    from vitsd_export.errors import UsageError
+    from vitsd_export.publishing import check_target
+
+    console = Console(stderr=True)
+
+    def tell(message: object) -> None:
+        console.print(str(message), soft_wrap=True, markup=False, highlight=False)
+
+    chosen = resolve_recipe(recipe, set_ or [])
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"--out writes a PNG; {out} must end in .png.")
+    if epoch > chosen.epochs:
+        raise UsageError(
+            f"The recipe has {chosen.epochs} epochs; --epoch {epoch} is not among them."
+        )
+    check_target(out, folder=False)
+    if data == "sample":
+        source = load_sample("calibration")
+    else:
+        source = load_split(
+            data, data_dir, "train", size=_SIZE, seed=seed, on_skipped=tell, on_message=tell
+        )
+    import_keras()
+    from training.plots import write_image_grid
+    from training.preview import augmented_images
+
+    pixels, captions = augmented_images(chosen, source, images, seed=seed, epoch=epoch - 1)
+    write_image_grid(pixels, captions, out)
+    tell(f"Wrote {out}.")

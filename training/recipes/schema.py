@@ -1,0 +1,228 @@
+"""What a recipe says: every hyperparameter of a run, with its range."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from training.recipes.fields import check_range
+from vitsd_export.errors import UsageError
+
+_LARGEST_COUNT = 10**6
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerRecipe:
+    """AdamW (arXiv:1711.05101) with linear warm-up and cosine decay.
+
+    Attributes:
+        learning_rate: Peak learning rate, reached at the end of warm-up.
+        weight_decay: Decoupled weight decay; not applied to biases, norms, positions and τ.
+        clip_norm: Limit of the gradients' global norm; 0 for none.
+        warmup_epochs: Epochs over which the learning rate rises from 0.
+        final_learning_rate: Where the cosine ends.
+        ema_decay: Decay, a step, of the exponential moving average of the weights, which is then what is
+            validated and kept; 0 for none.
+    """
+
+    learning_rate: float
+    weight_decay: float
+    clip_norm: float
+    warmup_epochs: float
+    final_learning_rate: float = 0.0
+    ema_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_range("optimizer.learning_rate", self.learning_rate, above=0)
+        check_range("optimizer.weight_decay", self.weight_decay, at_least=0)
+        check_range("optimizer.clip_norm", self.clip_norm, at_least=0)
+        check_range("optimizer.warmup_epochs", self.warmup_epochs, at_least=0)
+        check_range(
+            "optimizer.final_learning_rate",
+            self.final_learning_rate,
+            at_least=0,
+            at_most=self.learning_rate,
+        )
+        check_range("optimizer.ema_decay", self.ema_decay, at_least=0, below=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class LossRecipe:
+    """Cross-entropy.
+
+    Attributes:
+        label_smoothing: Mass moved from the label to all classes, evenly (arXiv:1512.00567).
+    """
+
+    label_smoothing: float
+
+    def __post_init__(self) -> None:
+        check_range("loss.label_smoothing", self.label_smoothing, at_least=0, below=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class RegularizationRecipe:
+    """What is left out of the network at random while it trains, beside the preset's own dropout.
+
+    Attributes:
+        drop_path: Rate at which the last block's branches are skipped for an image (stochastic depth,
+            arXiv:1603.09382); rises linearly from 0 at the first block.
+    """
+
+    drop_path: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_range("regularization.drop_path", self.drop_path, at_least=0, below=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationRecipe:
+    """What is done to a training image, drawn for each image on its own.
+
+    Attributes:
+        flip: Mirror half of the images left to right.
+        crop_padding: Largest shift of a random crop of the old size, in pixels; the border is reflected.
+        rotation: Largest rotation either way, as a fraction of a full turn.
+        zoom: Largest change of height and width (drawn apart), as a fraction of them.
+        operations: Operations drawn for each image in the manner of RandAugment (arXiv:1909.13719).
+        magnitude: Largest strength of an operation, 0–1; each is drawn evenly up to it, as in
+            TrivialAugment (arXiv:2103.10158).
+        erasing: Share of the images in which a rectangle is painted over (arXiv:1708.04896).
+    """
+
+    flip: bool = False
+    crop_padding: int = 0
+    rotation: float = 0.0
+    zoom: float = 0.0
+    operations: int = 0
+    magnitude: float = 1.0
+    erasing: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_range("augmentation.crop_padding", self.crop_padding, at_least=0, at_most=1000)
+        check_range("augmentation.rotation", self.rotation, at_least=0, at_most=0.5)
+        check_range("augmentation.zoom", self.zoom, at_least=0, below=1)
+        check_range("augmentation.operations", self.operations, at_least=0, at_most=12)
+        check_range("augmentation.magnitude", self.magnitude, at_least=0, at_most=1)
+        check_range("augmentation.erasing", self.erasing, at_least=0, at_most=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class MixingRecipe:
+    """Mixing of two images and their labels.
+
+    Attributes:
+        probability: Share of the images that are mixed with another one of their batch.
+        cutmix_share: Share of the mixed images that get a rectangle of the other one (CutMix,
+            arXiv:1905.04899); the rest are averaged with it (MixUp, arXiv:1710.09412).
+        cutmix_alpha: Both parameters of the Beta distribution of an image's own share in CutMix.
+        mixup_alpha: The same for MixUp.
+        off_epochs: Last epochs of the run in which nothing is mixed.
+    """
+
+    probability: float = 0.0
+    cutmix_share: float = 0.5
+    cutmix_alpha: float = 1.0
+    mixup_alpha: float = 0.8
+    off_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("mixing.probability", self.probability, at_least=0, at_most=1)
+        check_range("mixing.cutmix_share", self.cutmix_share, at_least=0, at_most=1)
+        check_range("mixing.cutmix_alpha", self.cutmix_alpha, above=0, at_most=1000)
+        check_range("mixing.mixup_alpha", self.mixup_alpha, above=0, at_most=1000)
+        check_range("mixing.off_epochs", self.off_epochs, at_least=0, at_most=_LARGEST_COUNT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training run but the model, the data and the seed.
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch_size: Images in a step.
+        validation_images: Training images held out, by which the best epoch is told.
+        optimizer: Optimizer and learning-rate schedule.
+        loss: Loss function.
+        regularization: Random changes to the network.
+        augmentation: Random changes to the training images.
+        mixing: Mixing of training images.
+    """
+
+    epochs: int
+    batch_size: int
+    validation_images: int
+    optimizer: OptimizerRecipe
+    loss: LossRecipe
+    regularization: RegularizationRecipe = RegularizationRecipe()
+    augmentation: AugmentationRecipe = AugmentationRecipe()
+    mixing: MixingRecipe = MixingRecipe()
+
+    def __post_init__(self) -> None:
+        check_range("epochs", self.epochs, at_least=1, at_most=_LARGEST_COUNT)
+        check_range("batch_size", self.batch_size, at_least=1, at_most=_LARGEST_COUNT)
+        check_range("validation_images", self.validation_images, at_least=0, at_most=_LARGEST_COUNT)
+        if self.mixing.probability and self.batch_size % 2:
+            raise UsageError(
+                f"Images are mixed in pairs, so batch_size must be even, not {self.batch_size}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the recipe as nested dicts of plain values."""
+        return dataclasses.asdict(self)
+
+    def to_toml(self) -> str:
+        """Returns the recipe as `load_recipe` reads it."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+
+def field_types() -> dict[str, type]:
+    """Returns the type, `int`, `float` or `bool`, of every field by its dotted name."""
+    return {name: field.type for name, field in _fields().items()}  # type: ignore[misc]
+
+
+def required_fields() -> list[str]:
+    """Returns the dotted names of the fields that have no default."""
+    return [name for name, field in _fields().items() if field.default is dataclasses.MISSING]
+
+
+def recipe_of(values: Mapping[str, Any]) -> Recipe:
+    """Makes a recipe of values by their dotted names.
+
+    Args:
+        values: A value of the right type for every required field, and for any others.
+
+    Raises:
+        UsageError: If one is missing or out of its range.
+    """
+    missing = [name for name in required_fields() if name not in values]
+    if missing:
+        raise UsageError(f"A recipe must also say {', '.join(missing)}.")
+    fields: dict[str, Any] = {name: {} for name in _sections()}
+    for name, value in values.items():
+        section, _, field = name.rpartition(".")
+        (fields[section] if section else fields)[field] = value
+    for name, section_type in _sections().items():
+        fields[name] = section_type(**fields[name])
+    return Recipe(**fields)
+
+
+def _sections() -> dict[str, type]:
+    return {
+        field.name: field.type
+        for field in dataclasses.fields(Recipe)
+        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type)
+    }
+
+
+def _fields() -> dict[str, dataclasses.Field[Any]]:
+    sections = _sections()
+    fields: dict[str, dataclasses.Field[Any]] = {}
+    for field in dataclasses.fields(Recipe):
+        if field.name in sections:
+            parts = dataclasses.fields(sections[field.name])
+            fields |= {f"{field.name}.{part.name}": part for part in parts}
+        else:
+            fields[field.name] = field
+    return fields

@@ -1,0 +1,247 @@
+"""The command `python -m training train`."""
+
+import dataclasses
+import datetime
+import json
+import shlex
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from training.loop import Trained
+    from training.recipes import Recipe
+    from vitsd_export.data.dataset import ImageDataset
+    from vitsd_export.model.config import ModelConfig
+
+# numpy.random.seed takes no more.
+_LARGEST_SEED = 2**32 - 1
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to an application."""
+    app.command(name="train")(train)
+
+
+def resolve_recipe(
+    name: str,
+    changes: list[str],
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+) -> "Recipe":
+    """Returns a recipe by name or path, with the changes of the command line.
+
+    Raises:
+        UsageError: If there is no such recipe or field, or a value is out of its range.
+        InputError: If the recipe is a file that cannot be read.
+    """
+    from training.recipes import load_recipe, with_changes
+
+    shorthands = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer.learning_rate": learning_rate,
+    }
+    given = [f"{field}={value}" for field, value in shorthands.items() if value is not None]
+    return with_changes(load_recipe(name), [*given, *changes])
+
+
+def train(
+    preset: Annotated[
+        str, typer.Option(help="Architecture: vit-tiny or vit-small-ds.")
+    ] = "vit-tiny",
+    data: Annotated[
+        str,
+        typer.Option(
+            help="cifar10, cifar100, or folder:PATH with a subfolder of images for each class."
+        ),
+    ] = "cifar10",
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where CIFAR lies. Default: Keras's cache; downloaded if it is empty."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the run. Default: runs/<preset>-<data>.")
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="Name, as `recipes` lists them, or path of a .toml file.")
+    ] = "quick",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="FIELD=VALUE in place of the recipe's; may be given again."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Short for --set epochs=…")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Short for --set batch_size=…")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Short for --set optimizer.learning_rate=…")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=_LARGEST_SEED, help="Decides everything random.")
+    ] = 0,
+    devices: Annotated[
+        int | None,
+        typer.Option(min=1, help="Devices that share each batch. Default: all accelerators."),
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        typer.Option(help="Of the products; auto: bfloat16 where the device has units for it."),
+    ] = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last finished epoch.")
+    ] = False,
+    data_note: Annotated[
+        str, typer.Option(help="What the card should say of the data, such as 'JPEG copy'.")
+    ] = "",
+    train_images: Annotated[
+        int | None, typer.Option(min=1, help="Use only this many training images.")
+    ] = None,
+    stop_after: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this many epochs; --resume goes on.")
+    ] = None,
+) -> None:
+    """Trains a vision transformer for small datasets: model.keras, card.json, curves and logs.
+
+    Ctrl-C loses at most the current epoch. KERAS_BACKEND chooses tensorflow, jax or torch.
+    """
+    from rich.console import Console
+
+    from training.backend import import_keras
+    from training.checkpoint import check_folder
+    from training.datasets import dataset_name, load_datasets
+    from vitsd_export.model.config import preset_config
+
+    # Wrong options are told before the data is read and Keras is started.
+    preset_config(preset)
+    chosen = resolve_recipe(
+        recipe, set_ or [], epochs=epochs, batch_size=batch_size, learning_rate=learning_rate
+    )
+    name = f"{preset}-{dataset_name(data)}"
+    folder = output or Path("runs") / name
+    check_folder(folder, resume=resume)
+    console = Console(stderr=True)
+
+    def tell(message: object) -> None:
+        console.print(str(message), soft_wrap=True, markup=False, highlight=False)
+
+    training_set, test_set = load_datasets(
+        data,
+        data_dir,
+        size=preset_config(preset).input_size,
+        seed=seed,
+        on_skipped=tell,
+        on_message=tell,
+    )
+    if train_images is not None:
+        training_set = training_set.sample(min(train_images, len(training_set)), seed)
+    config = preset_config(preset, num_classes=len(training_set.class_names))
+
+    import_keras()
+    from training.engines.cluster import join_cluster
+
+    join_cluster()
+    from training.loop import train as run
+    from training.precision import best_precision
+
+    started = time.monotonic()
+    resolved = best_precision() if precision == "auto" else precision
+    try:
+        trained = run(
+            config,
+            chosen,
+            training_set,
+            folder,
+            seed=seed,
+            resume=resume,
+            stop_after=stop_after,
+            devices=devices,
+            precision=resolved,
+            console=console,
+        )
+    except KeyboardInterrupt:
+        tell("Interrupted; --resume goes on from the last finished epoch.")
+        raise typer.Exit(130) from None
+    from training.plots import write_curves
+
+    write_curves(trained.log, folder / "curves.png")
+    if len(trained.log) < chosen.epochs:
+        tell(f"Stopped after {len(trained.log)} of {chosen.epochs} epochs; --resume goes on.")
+        return
+    details = {
+        "name": name,
+        "preset": preset,
+        "command": shlex.join(["python", "-m", "training", *sys.argv[1:]]),
+        "recipe": {"name": recipe, **chosen.to_dict()},
+        "seed": seed,
+        "precision": resolved,
+        "data_note": data_note,
+        "session_seconds": round(time.monotonic() - started),
+    }
+    tell(_finish(trained, config, chosen, training_set, test_set, folder, details))
+
+
+def _finish(
+    trained: "Trained",
+    config: "ModelConfig",
+    recipe: "Recipe",
+    training_set: "ImageDataset",
+    test_set: "ImageDataset",
+    folder: Path,
+    details: dict[str, Any],
+) -> str:
+    """Scores the model on the test images, once, and writes it with its card."""
+    from training.checkpoint import write_text, writing
+    from training.evaluation import evaluate
+    from training.hardware import hardware, versions
+    from training.loop import split_validation
+    from training.rounding import round_to_float16
+    from training.speed import device_share
+    from vitsd_export.model.checkpoint import write_model
+
+    round_to_float16(trained.model)
+    score = evaluate(trained.model, test_set)
+    held_out = split_validation(training_set, recipe.validation_images, details["seed"])[1]
+    speed = statistics.median(row["images_per_second"] for row in trained.log)
+    card = {
+        "name": details["name"],
+        "preset": details["preset"],
+        "labels": list(training_set.class_names),
+        "command": details["command"],
+        "recipe": details["recipe"],
+        "seed": details["seed"],
+        "data": {
+            "name": training_set.name,
+            "note": details["data_note"],
+            "training_images": len(training_set),
+            "of_these_held_out": len(held_out),
+            "sha256": training_set.sha256(),
+        },
+        "best_epoch": trained.best_epoch,
+        "weights": "float32, trainable ones rounded to float16 values",
+        "test": dataclasses.asdict(score),
+        "training_seconds": round(sum(row["seconds"] for row in trained.log)),
+        "session_seconds": details["session_seconds"],
+        "images_per_second": round(speed, 1),
+        "precision": details["precision"],
+        "share_of_matrix_peak": round(
+            device_share(config, details["precision"], speed / trained.devices), 3
+        ),
+        "hardware": hardware(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": versions(),
+    }
+    with writing(folder):
+        sha256 = write_model(trained.model, config, folder / "model.keras", card)
+    text = json.dumps({**card, "sha256": sha256}, indent=2, ensure_ascii=False)
+    write_text(folder / "card.json", text + "\n")
+    return (
+        f"top-1 {score.top1:.2%}, top-5 {score.top5:.2%} on {score.images} test images. "
+        f"Wrote {folder / 'model.keras'}."
+    )
