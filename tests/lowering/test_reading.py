@@ -138,3 +138,15 @@ def test_another_architecture_is_told_and_exported_as_it_is(name: str) -> None:
     (answers,) = graph.concrete_function(None)(images).values()
     expected = np.asarray(model(images.astype(np.float32), training=False))
     np.testing.assert_allclose(answers, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_skipped_branches_are_training_only() -> None:
+    from tests.model.small_models import set_random_weights, small_config
+    from vitsd_export.model.classifier import build_classifier
+
+    model = build_classifier(small_config(depth=2), drop_path=0.4)
+    set_random_weights(model)
+    graph = read_graph(model)
+    images = pixels(graph)
+    expected = np.asarray(model(images, training=False))
+    assert relative_error(evaluate(graph, images), expected) <= 1e-5
