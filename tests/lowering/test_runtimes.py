@@ -128,7 +128,7 @@ def test_attention_to_tokens_moves_no_axes_in_onnx(tmp_path: Path) -> None:
     assert moved == [f"block{index}/attention/scores/transposed" for index in range(2)]
 
 
-def test_litert_gets_no_more_operators_than_it_was_given(bundled: LoadedModel) -> None:
+def test_litert_gets_fewer_operators_and_delegates_all_of_them(bundled: LoadedModel) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     counts = {}
@@ -143,4 +143,4 @@ def test_litert_gets_no_more_operators_than_it_was_given(bundled: LoadedModel) -
         # XNNPACK takes the whole graph in one part.
         if lowering:
             assert operators.count("DELEGATE") == 1
-    assert counts[True] < 0.8 * counts[False]
+    assert counts[True] < 0.9 * counts[False], counts
