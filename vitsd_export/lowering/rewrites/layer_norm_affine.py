@@ -44,18 +44,19 @@ def apply(graph: Graph) -> Graph:
 
 
 def _rewrite_block(block: Block) -> Block:
-    attention, norm = block.attention, block.attention_norm
-    if attention.key is None or attention.value is None:
-        # The tokens themselves are keys or values, and would lose their γ and β.
-        return block
-    return Block(
-        attention_norm=without_affine(norm),
-        attention=dataclasses.replace(
+    attention, attention_norm = block.attention, block.attention_norm
+    # Where the tokens themselves are keys or values, these would lose their γ and β.
+    if attention.key is not None and attention.value is not None:
+        attention = dataclasses.replace(
             attention,
-            query=absorb(norm, attention.query),
-            key=absorb(norm, attention.key),
-            value=absorb(norm, attention.value),
-        ),
+            query=absorb(attention_norm, attention.query),
+            key=absorb(attention_norm, attention.key),
+            value=absorb(attention_norm, attention.value),
+        )
+        attention_norm = without_affine(attention_norm)
+    return Block(
+        attention_norm=attention_norm,
+        attention=attention,
         mlp_norm=without_affine(block.mlp_norm),
         mlp=(absorb(block.mlp_norm, block.mlp[0]), *block.mlp[1:]),
     )
