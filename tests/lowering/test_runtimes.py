@@ -144,3 +144,22 @@ def test_litert_gets_fewer_operators_and_delegates_all_of_them(bundled: LoadedMo
         if lowering:
             assert operators.count("DELEGATE") == 1
     assert counts[True] < 0.9 * counts[False], counts
+
+
+@pytest.mark.parametrize("opset", [13, 16, 18, 21])
+def test_onnxruntime_runs_single_norms_and_gelus_at_every_opset(opset: int, tmp_path: Path) -> None:
+    graph = inference_graph(build_small(**KINDS["wide heads"]), [])
+    write_onnx(graph, tmp_path / "x.onnx", opset=opset)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(
+        str(tmp_path / "x.onnx"), options, providers=["CPUExecutionProvider"]
+    )
+    kinds = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    # Two blocks with two norms and two GELUs each, the last norm, and a head with two GELUs.
+    assert kinds.count("LayerNormalization") == 5
+    assert kinds.count("Gelu") == 2 * 2 + 2
+    assert not {"Erf", "Pow", "ReduceMean"} & set(kinds)
+    # The keys' transposition is part of the product.
+    assert kinds.count("FusedMatMul") == 2
