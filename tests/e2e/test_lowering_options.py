@@ -19,7 +19,6 @@ NAMES = [
     "query-key",
     "value-bias",
     "value-output",
-    "residual-centring",
 ]
 
 
@@ -70,9 +69,9 @@ def test_no_rewrite_leaves_some_out(small_model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["onnx", "tflite", "saved-model", "all", "explain"])
 def test_a_rewrite_that_does_not_exist(tmp_path: Path, command: str) -> None:
     options = [] if command == "explain" else ["-o", tmp_path / "x"]
-    outcome = run_command(command, "--no-rewrite", "residual-centering", *options)
+    outcome = run_command(command, "--no-rewrite", "values-output", *options)
     assert outcome.exit_code == 2
-    assert "the nearest is 'residual-centring'" in outcome.error
+    assert "the nearest is 'value-output'" in outcome.error
     assert not (tmp_path / "x").is_file()
 
 

@@ -23,8 +23,6 @@ def evaluate(graph: Graph, pixels: np.ndarray) -> np.ndarray:
     """Logits or probabilities [N, classes] of pixels [N, size, size, 3]; tokens without a head."""
     x = tokenize(graph.tokenizer, np.asarray(pixels, np.float64))
     for block in graph.blocks:
-        if block.attention_norm.centres_stream:
-            x = x - x.mean(axis=-1, keepdims=True)
         x = x + attend(block.attention, norm(block.attention_norm, x))
         h = norm(block.mlp_norm, x)
         for layer in block.mlp:
@@ -51,12 +49,6 @@ def dense(layer: Dense, x: np.ndarray) -> np.ndarray:
 
 
 def norm(layer: LayerNorm, x: np.ndarray) -> np.ndarray:
-    if layer.centred:
-        # What the graph claims, held against what is there.
-        assert np.abs(x.mean(axis=-1)).max() <= 1e-12 * max(1.0, np.abs(x).max())
-        normed = x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + layer.epsilon)
-        gamma = 1.0 if layer.gamma is None else layer.gamma
-        return np.asarray(normed * gamma + (0.0 if layer.beta is None else layer.beta))
     width = x.shape[-1]
     gamma = np.ones(width) if layer.gamma is None else layer.gamma
     beta = np.zeros(width) if layer.beta is None else layer.beta

@@ -56,14 +56,6 @@ def test_a_constant_that_all_blocks_share_counts_once() -> None:
     assert steps["block1/attention/masked_scores"].constants == 0
 
 
-def test_a_norm_that_finds_no_mean_takes_two_operators_less() -> None:
-    graph = trained("narrow heads")
-    norm = dataclasses.replace(graph.blocks[0].mlp_norm, centred=True)
-    block = dataclasses.replace(graph.blocks[0], mlp_norm=norm)
-    other = dataclasses.replace(graph, blocks=(block, *graph.blocks[1:]))
-    assert cost(graph).operators - cost(other).operators == 2
-
-
 def test_an_operator_takes_its_arithmetic_or_its_weights_whichever_is_slower() -> None:
     computing = Step("computing", multiply_adds=1_000_000, constants=10, bytes=0)
     fetching = Step("fetching", multiply_adds=1000, constants=1000, bytes=0)

@@ -101,15 +101,14 @@ class OnnxOperators(Operators):
     def divide_by_root(self, x: str, square: str, name: str) -> str:
         return self._node("Div", [x, self._node("Sqrt", [square], f"{name}/root")], name)
 
-    def layer_norm(self, x: str, layer: LayerNorm, width: int, name: str) -> tuple[str, str]:
-        # One node takes the mean away whether it is zero or not, so the stream is left as it is.
+    def layer_norm(self, x: str, layer: LayerNorm, width: int, name: str) -> str:
         gamma = np.ones(width) if layer.gamma is None else layer.gamma
         if self._opset >= _LAYER_NORMALIZATION_SINCE:
             inputs = [x, self._operand(gamma, f"{name}/gamma")]
             if layer.beta is not None:
                 inputs.append(self._operand(layer.beta, f"{name}/beta"))
             epsilon = layer.epsilon
-            return x, self._node("LayerNormalization", inputs, name, axis=-1, epsilon=epsilon)
+            return self._node("LayerNormalization", inputs, name, axis=-1, epsilon=epsilon)
         # The pattern that onnxruntime fuses, which ends in a product and a sum.
         beta = np.zeros(width) if layer.beta is None else layer.beta
         centred = self.subtract(x, self._last_mean(x, f"{name}/mean"), f"{name}/centred")
@@ -118,7 +117,7 @@ class OnnxOperators(Operators):
         variance = self._last_mean(square, f"{name}/variance")
         variance = self.add(variance, np.array(layer.epsilon), f"{name}/variance_and_epsilon")
         y = self.divide_by_root(centred, variance, f"{name}/normalized")
-        return x, self.add(self.multiply(y, gamma, f"{name}/scaled"), beta, name)
+        return self.add(self.multiply(y, gamma, f"{name}/scaled"), beta, name)
 
     def _last_mean(self, x: str, name: str) -> str:
         return self._reduce_mean(x, -1, name, keepdims=1)

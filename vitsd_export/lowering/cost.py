@@ -153,11 +153,10 @@ class _Counter(Operators):
         self._note(name, x, square)
         return x
 
-    def layer_norm(self, x: Shape, layer: LayerNorm, width: int, name: str) -> tuple[Shape, Shape]:
+    def layer_norm(self, x: Shape, layer: LayerNorm, width: int, name: str) -> Shape:
         rows = (*x[:-1], 1)
-        if not layer.centred:
-            self._note(f"{name}/mean", x)
-            self._note(f"{name}/centred", x, rows)
+        self._note(f"{name}/mean", x)
+        self._note(f"{name}/centred", x, rows)
         self._note(f"{name}/square", x)
         self._note(f"{name}/variance", x)
         self._note(f"{name}/epsilon", rows)
@@ -166,7 +165,7 @@ class _Counter(Operators):
         for part, values in (("gamma", layer.gamma), ("beta", layer.beta)):
             if values is not None:
                 self._note(f"{name}/{part}", x, constants=int(values.size))
-        return x, x
+        return x
 
     def gelu(self, x: Shape, name: str) -> Shape:
         self._note(name, x)

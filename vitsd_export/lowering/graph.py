@@ -33,16 +33,11 @@ class LayerNorm:
         epsilon: Added to the variance.
         gamma: [width]; None for one.
         beta: [width]; None for zero.
-        centred: Whether the mean of what enters is known to be zero, so that it need not be taken away.
-        centres_stream: Whether the residual stream goes on from here less its mean: what this norm
-            has to compute anyway.
     """
 
     epsilon: float
     gamma: Array | None = None
     beta: Array | None = None
-    centred: bool = False
-    centres_stream: bool = False
 
     @property
     def affine(self) -> bool:

@@ -57,15 +57,8 @@ class Operators(abc.ABC):
         """x / √square; square is broadcast to x."""
 
     @abc.abstractmethod
-    def layer_norm(
-        self, x: Tensor, layer: LayerNorm, width: int, name: str
-    ) -> tuple[Tensor, Tensor]:
-        """Normalises x [rows, width].
-
-        Returns:
-            The residual stream, less its mean where the layer centres it and this runtime gains by that;
-            and the normalised x.
-        """
+    def layer_norm(self, x: Tensor, layer: LayerNorm, width: int, name: str) -> Tensor:
+        """Normalises x [rows, width]."""
 
     @abc.abstractmethod
     def gelu(self, x: Tensor, name: str) -> Tensor:

@@ -4,8 +4,6 @@ Tokens are rows of a matrix [batch · tokens, dim], so that every dense layer is
 its bias. Only within attention, where an image's tokens meet, is the batch an axis of its own.
 """
 
-import dataclasses
-
 import numpy as np
 
 from vitsd_export.lowering.graph import (
@@ -47,17 +45,17 @@ def compute(graph: Graph, operators: Operators, image: Tensor, answer: str) -> T
             x = _window_tokens(graph.tokenizer, ops, image)
     for index, block in enumerate(graph.blocks):
         with ops.scope(f"block{index}"):
-            x, h = ops.layer_norm(x, block.attention_norm, graph.dim, "attention_norm")
+            h = ops.layer_norm(x, block.attention_norm, graph.dim, "attention_norm")
             with ops.scope("attention"):
                 h = _attend(block.attention, graph.tokens, ops, h)
             x = ops.add(x, h, "attention_add")
-            x, h = ops.layer_norm(x, block.mlp_norm, graph.dim, "mlp_norm")
+            h = ops.layer_norm(x, block.mlp_norm, graph.dim, "mlp_norm")
             with ops.scope("mlp"):
                 for number, layer in enumerate(block.mlp):
                     h = ops.dense(h, layer, f"dense{number}")
                     h = ops.gelu(h, f"gelu{number}")
             x = ops.add(x, h, "mlp_add")
-    _, x = ops.layer_norm(x, graph.norm, graph.dim, "norm")
+    x = ops.layer_norm(x, graph.norm, graph.dim, "norm")
     if graph.head is None:
         return ops.reshape(x, (-1, graph.tokens, graph.dim), answer)
     with ops.scope("head"):
@@ -79,7 +77,7 @@ def _patch_tokens(tokenizer: PatchTokenizer, ops: Operators, image: Tensor) -> T
     x = ops.reshape(x, (-1, grid, patch, grid, line), "grid")
     x = ops.transpose(x, (0, 1, 3, 2, 4), "patches")
     x = ops.reshape(x, (-1, patch * line), "rows")
-    _, x = ops.layer_norm(x, tokenizer.norm, patch * line, "norm")
+    x = ops.layer_norm(x, tokenizer.norm, patch * line, "norm")
     x = ops.dense(x, tokenizer.projection, "projection")
     return _add_positions(tokenizer, ops, x)
 
@@ -105,11 +103,8 @@ def _window_tokens(tokenizer: WindowTokenizer, ops: Operators, image: Tensor) ->
         x = ops.subtract(x, ops.dense(x, column(shares), "mean"), "centred")
         square = ops.multiply(x, x, "square")
         variance = ops.dense(square, column(shares, tokenizer.epsilon), "variance")
-    bias = tokenizer.projection.bias
-    x = ops.dense(x, dataclasses.replace(tokenizer.projection, bias=None), "projection")
-    x = ops.divide_by_root(x, variance, "normalized")
-    if bias is not None:
-        x = ops.add(x, bias, "bias")
+        x = ops.divide_by_root(x, variance, "normalized")
+    x = ops.dense(x, tokenizer.projection, "projection")
     return _add_positions(tokenizer, ops, x)
 
 

@@ -73,12 +73,10 @@ class TensorFlowOperators(Operators):
     def divide_by_root(self, x: Any, square: Any, name: str) -> Any:
         return tf.multiply(x, tf.math.rsqrt(square, name=f"{name}/rsqrt"), name=name)
 
-    def layer_norm(self, x: Any, layer: LayerNorm, width: int, name: str) -> tuple[Any, Any]:
+    def layer_norm(self, x: Any, layer: LayerNorm, width: int, name: str) -> Any:
         with self._named(name):
-            centred = x
-            if not layer.centred:
-                mean = tf.reduce_mean(x, axis=-1, keepdims=True, name="mean")
-                centred = tf.subtract(x, mean, name="centred")
+            mean = tf.reduce_mean(x, axis=-1, keepdims=True, name="mean")
+            centred = tf.subtract(x, mean, name="centred")
             square = tf.multiply(centred, centred, name="square")
             variance = tf.reduce_mean(square, axis=-1, keepdims=True, name="variance")
             variance = tf.add(variance, layer.epsilon, name="variance_and_epsilon")
@@ -87,7 +85,7 @@ class TensorFlowOperators(Operators):
                 y = self.multiply(y, layer.gamma, "scaled")
             if layer.beta is not None:
                 y = self.add(y, layer.beta, "shifted")
-        return (centred if layer.centres_stream else x), y
+        return y
 
     def gelu(self, x: Any, name: str) -> Any:
         return tf.nn.gelu(x, approximate=False, name=name)

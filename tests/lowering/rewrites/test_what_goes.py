@@ -160,18 +160,6 @@ def test_values_lose_their_bias_before_they_are_folded() -> None:
         assert block.attention.value.bias is None
 
 
-def test_half_of_the_norms_find_no_mean() -> None:
-    graph = apply("residual-centring", before("residual-centring", trained("wide heads")))
-    first, *others = graph.blocks
-    assert first.attention_norm.centred
-    for block in others:
-        assert block.attention_norm.centres_stream
-        assert not block.attention_norm.centred
-    assert all(block.mlp_norm.centred for block in graph.blocks)
-    # `evaluate` holds the claim against the numbers.
-    evaluate(graph, pixels(graph))
-
-
 def test_an_encoder_without_a_head_keeps_its_last_norm() -> None:
     graph = dataclasses.replace(trained("wide heads"), head=None)
     outcomes = {outcome.rewrite.name: outcome for outcome in rewrite(graph)}

@@ -13,7 +13,6 @@ from vitsd_export.lowering.rewrites import (
     patch_windows,
     position_embedding,
     query_key,
-    residual_centring,
     temperature,
     value_bias,
     value_output,
@@ -33,7 +32,6 @@ REWRITES: tuple[Rewrite, ...] = tuple(
         query_key,
         value_bias,
         value_output,
-        residual_centring,
     )
 )
 

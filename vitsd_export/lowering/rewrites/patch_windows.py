@@ -15,13 +15,12 @@ the projection's kernel at a pixel of the window is the sum of its kernels at th
 patch, and the LayerNorm's mean and variance over the patch are those over the window with the weights
 w = (times the pixel occurs) / (5 · 3 · p²):
 
-    m = Σ w v,   variance = Σ w (v - m)²,   token = Σ (v - m) K / √(variance + ε) + bias.
+    m = Σ w v,   variance = Σ w (v - m)²,   token = Σ (v - m) / √(variance + ε) K + bias.
 
-The division goes behind the projection, where there are fewer numbers. The variance is summed from
-differences: Σ w v² - m² would cancel to rounding errors in a patch of nearly one colour. There the
-rounding of m counts as well. It shifts all of v - m alike, and what that does to the token is taken away by
-K - w kᵀ in place of K, where k sums the rows of K: its rows sum to zero, and as Σ w (v - m) = 0 the token is
-the same.
+The variance is summed from differences: Σ w v² - m² would cancel to rounding errors in a patch of nearly
+one colour. There the rounding of m counts as well. It shifts all of v - m alike, and what that does to the
+token is taken away by K - w kᵀ in place of K, where k sums the rows of K: the rows then sum to zero, and
+as Σ w (v - m) = 0 the token is the same.
 
 Only a norm without γ and β can be taken over the window: see `layer_norm_affine`.
 """
