@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from training.options import LARGEST_SEED, Data, DataDir
 from vitsd_export.errors import UsageError
 from vitsd_export.pretrained import DEFAULT_MODEL, find_model
 
@@ -19,16 +20,8 @@ def evaluate(
     checkpoint: Annotated[
         str, typer.Argument(help="Bundled model, .keras file, or .weights.h5 file with --preset.")
     ] = DEFAULT_MODEL,
-    data: Annotated[
-        str,
-        typer.Option(
-            help="cifar10, cifar100, or folder:PATH with a subfolder of images for each class."
-        ),
-    ] = "cifar10",
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Where CIFAR lies. Default: Keras's cache; downloaded if it is empty."),
-    ] = None,
+    data: Data = "cifar10",
+    data_dir: DataDir = None,
     split: Annotated[
         Literal["test", "train", "validation"],
         typer.Option(help="Which images; validation: those that training held out of train."),
@@ -41,7 +34,7 @@ def evaluate(
         int | None,
         typer.Option(
             min=0,
-            max=2**32 - 1,
+            max=LARGEST_SEED,
             help="That of the training: it drew what was held out. Default: the checkpoint's own, else 0.",
         ),
     ] = None,

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from training.options import LARGEST_SEED, Changes, DataDir, RecipeName
+
 _SIZE = 32
-_LARGEST_SEED = 2**32 - 1
 
 
 def register(app: typer.Typer) -> None:
@@ -16,22 +17,17 @@ def register(app: typer.Typer) -> None:
 
 def preview(
     out: Annotated[Path, typer.Option("--out", help="PNG to write.")] = Path("preview.png"),
-    recipe: Annotated[
-        str, typer.Option(help="Name, as `recipes` lists them, or path of a .toml file.")
-    ] = "quick",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="FIELD=VALUE in place of the recipe's; may be given again."),
-    ] = None,
+    recipe: RecipeName = "quick",
+    set_: Changes = None,
     data: Annotated[
         str, typer.Option(help="sample (bundled), cifar10, cifar100, or folder:PATH.")
     ] = "sample",
-    data_dir: Annotated[Path | None, typer.Option(help="Where CIFAR lies.")] = None,
+    data_dir: DataDir = None,
     images: Annotated[int, typer.Option(min=1, max=256, help="How many images.")] = 40,
     epoch: Annotated[
         int, typer.Option(min=1, help="Epoch whose draws are shown; mixing ends before the last.")
     ] = 1,
-    seed: Annotated[int, typer.Option(min=0, max=_LARGEST_SEED, help="Seed of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the draws.")] = 0,
 ) -> None:
     """Writes a picture of training images as the model sees them, with their labels."""
     from rich.console import Console

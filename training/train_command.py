@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from training.options import LARGEST_SEED, Changes, Data, DataDir, RecipeName
+
 if TYPE_CHECKING:
     from training.loop import Trained
     from training.recipes import Recipe
     from vitsd_export.data.dataset import ImageDataset
     from vitsd_export.model.config import ModelConfig
-
-# numpy.random.seed takes no more.
-_LARGEST_SEED = 2**32 - 1
 
 
 def register(app: typer.Typer) -> None:
@@ -56,26 +55,13 @@ def train(
     preset: Annotated[
         str, typer.Option(help="Architecture: vit-tiny or vit-small-ds.")
     ] = "vit-tiny",
-    data: Annotated[
-        str,
-        typer.Option(
-            help="cifar10, cifar100, or folder:PATH with a subfolder of images for each class."
-        ),
-    ] = "cifar10",
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Where CIFAR lies. Default: Keras's cache; downloaded if it is empty."),
-    ] = None,
+    data: Data = "cifar10",
+    data_dir: DataDir = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the run. Default: runs/<preset>-<data>.")
     ] = None,
-    recipe: Annotated[
-        str, typer.Option(help="Name, as `recipes` lists them, or path of a .toml file.")
-    ] = "quick",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="FIELD=VALUE in place of the recipe's; may be given again."),
-    ] = None,
+    recipe: RecipeName = "quick",
+    set_: Changes = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Short for --set epochs=…")] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Short for --set batch_size=…")
@@ -84,7 +70,7 @@ def train(
         float | None, typer.Option(help="Short for --set optimizer.learning_rate=…")
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=_LARGEST_SEED, help="Decides everything random.")
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Decides everything random.")
     ] = 0,
     devices: Annotated[
         int | None,
