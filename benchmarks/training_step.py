@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from training.augmentation.draws import draw_epoch
 from training.engines import create_engine
-from training.engines.devices import choose_devices
+from training.engines.devices import choose_devices, share_processor
 from training.engines.program import Program
 from training.optimizer import build_optimizer
 from training.recipes import Recipe, load_recipe, with_changes
@@ -90,11 +90,11 @@ def _model(recipe: Recipe, data: ImageDataset, steps: int, epochs: int) -> Any:
 
 
 def _our_pass(recipe: Recipe, data: ImageDataset, steps: int, rounds: int) -> Callable[[], None]:
-    model, optimizer = _model(recipe, data, steps, rounds + 1)
+    devices = choose_devices(None, recipe.batch_size, together=2)
+    with devices.scope():
+        model, optimizer = _model(recipe, data, steps, rounds + 1)
     labels = np.asarray(data.labels)
-    engine = create_engine(
-        Program(model, optimizer, recipe), data.images, labels, choose_devices(None)
-    )
+    engine = create_engine(Program(model, optimizer, recipe), data.images, labels, devices)
     epoch = 0
 
     def run() -> None:
@@ -154,6 +154,7 @@ def time_training_step(
         rounds: Timed passes of each; another one before compiles.
         report: Called with what is going on.
     """
+    share_processor()
     recipe = with_changes(load_recipe(recipe_name), [f"batch_size={batch_size}"])
     steps = len(data) // batch_size
     passes = {

@@ -32,7 +32,7 @@ from training.progress import EpochDisplay
 from training.recipes import Recipe
 from training.run_log import best_epoch, write_log
 from vitsd_export.data.dataset import ImageDataset
-from vitsd_export.errors import InputError, UsageError, VitsdExportError
+from vitsd_export.errors import InputError, VitsdExportError
 from vitsd_export.model.classifier import build_classifier, set_normalization
 from vitsd_export.model.config import ModelConfig
 
@@ -253,7 +253,7 @@ def train(
         seed: Decides initial weights, image order, augmentation and the validation split.
         resume: Go on from the folder's checkpoint, if it has one.
         stop_after: End early after this many epochs in all; the schedule stays that of the recipe.
-        devices: How many devices share each batch; all accelerators, or else one CPU, when None.
+        devices: How many devices share each batch; all that can share it evenly when None.
         precision: In what the products are computed; weights are float32.
         console: Where progress is shown; standard error when None.
 
@@ -273,13 +273,9 @@ def train(
             f"{data.source} has {len(training)} training images, fewer than a batch of "
             f"{recipe.batch_size}. Lower --batch-size."
         )
-    chosen = choose_devices(devices)
-    # Images are mixed in pairs, which one device must hold.
-    if recipe.batch_size % (chosen.count * (2 if recipe.mixing.probability else 1)):
-        raise UsageError(
-            f"A batch of {recipe.batch_size} cannot be shared evenly by {chosen.count} devices. Give "
-            "another --batch-size or --devices."
-        )
+    # Images are mixed in pairs.
+    together = 2 if recipe.mixing.probability else 1
+    chosen = choose_devices(devices, recipe.batch_size, together=together)
     check_folder(folder, resume=resume)
     make_folder(folder)
     run = _prepare(config, recipe, training, seed=seed, devices=chosen, precision=precision)

@@ -74,7 +74,7 @@ def train(
     ] = 0,
     devices: Annotated[
         int | None,
-        typer.Option(min=1, help="Devices that share each batch. Default: all accelerators."),
+        typer.Option(min=1, help="Devices that share each batch. Default: all that can."),
     ] = None,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
@@ -131,8 +131,10 @@ def train(
 
     import_keras()
     from training.engines.cluster import join_cluster
+    from training.engines.devices import share_processor
 
     join_cluster()
+    share_processor()
     from training.loop import train as run
     from training.precision import best_precision
 
@@ -185,7 +187,7 @@ def _finish(
     """Scores the model on the test images, once, and writes it with its card."""
     from training.checkpoint import write_text, writing
     from training.evaluation import evaluate
-    from training.hardware import hardware, versions
+    from training.hardware import accelerators, hardware, versions
     from training.loop import split_validation
     from training.rounding import round_to_float16
     from training.speed import device_share
@@ -194,6 +196,8 @@ def _finish(
     round_to_float16(trained.model)
     score = evaluate(trained.model, test_set)
     held_out = split_validation(training_set, recipe.validation_images, details["seed"])[1]
+    # The processor's logical devices share its cores.
+    shares = trained.devices if accelerators() else 1
     speed = statistics.median(row["images_per_second"] for row in trained.log)
     card = {
         "name": details["name"],
@@ -217,7 +221,7 @@ def _finish(
         "images_per_second": round(speed, 1),
         "precision": details["precision"],
         "share_of_matrix_peak": round(
-            device_share(config, details["precision"], speed / trained.devices), 3
+            device_share(config, details["precision"], speed / shares), 3
         ),
         "hardware": hardware(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

@@ -25,6 +25,8 @@ from tests.training.small_parts import (
 )
 from tests.training.small_runs import run, silent, weights_of
 from training import loop
+from training.engines import tensorflow as tensorflow_engine
+from training.engines.devices import choose_devices
 from training.engines.tensorflow import TensorFlowEngine
 from training.evaluation import evaluate
 from training.loop import TrainingDiverged, split_validation, train
@@ -238,6 +240,27 @@ def test_more_devices_than_there_are_fail(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentProblem, match="--devices 9 asks for more"):
         run(tmp_path / "run", devices=9)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "together", "expected"),
+    [(8, 1, 4), (8, 2, 4), (12, 2, 3), (6, 2, 3), (10, 2, 1), (7, 1, 1)],
+)
+def test_as_many_devices_are_used_as_share_a_batch_evenly(
+    batch_size: int, together: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"cpu:{index}" for index in range(4)]
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: names)
+    monkeypatch.setattr(tensorflow_engine, "mirrored_strategy", lambda chosen: chosen)
+    devices = choose_devices(None, batch_size, together=together)
+    assert devices.names == tuple(names[:expected])
+    assert devices.distribution == (None if expected == 1 else devices.names)
+
+
+def test_a_batch_that_cannot_be_shared_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["cpu:0", "cpu:1"])
+    with pytest.raises(UsageError, match="batch of 10 cannot be shared evenly 4 ways"):
+        choose_devices(2, 10, together=2)
 
 
 def test_an_odd_batch_cannot_be_mixed() -> None:

@@ -1,5 +1,6 @@
 """The training step on TensorFlow: one function that XLA compiles; several devices mirror the variables."""
 
+import contextlib
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,6 +27,21 @@ def multi_worker_strategy() -> Any:
     The first call must come before TensorFlow computes anything.
     """
     return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def split_processor(count: int) -> None:
+    """Makes several logical devices of the processor where there is no GPU.
+
+    Nothing is changed once TensorFlow has begun to compute.
+    """
+    (processor,) = tf.config.list_physical_devices("CPU")
+    if tf.config.list_physical_devices("GPU"):
+        return
+    # TensorFlow then refuses; training works with one device, only slower.
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_logical_device_configuration(
+            processor, [tf.config.LogicalDeviceConfiguration()] * count
+        )
 
 
 def has_bfloat16() -> bool:
