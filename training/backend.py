@@ -12,7 +12,7 @@ def import_keras() -> None:
     Raises:
         EnvironmentProblem: If the backend is missing, or there is none of that name.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         # What TensorFlow logs before its log level is read cannot be switched off otherwise.
         with quiet_native_stderr():
