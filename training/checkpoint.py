@@ -1,13 +1,13 @@
 """Checkpoints of a run: weights and optimizer in one file, dropout seeds and log in another, and the best."""
 
-import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training.run_log import best_epoch
+from training.writing import write_text, writing
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ class RunState:
         weights: File name of the checkpoint after them.
         log: One row an epoch.
         seeds: Seed and count of draws of each of the model's dropouts.
-        best_epoch: Finished epoch, from 1, whose weights scored best on the held-out images.
-        best_weights: File name of these weights, averaged where the recipe averages.
     """
 
     configuration: dict[str, Any]
@@ -38,8 +36,6 @@ class RunState:
     weights: str
     log: list[dict[str, float]]
     seeds: list[list[int]]
-    best_epoch: int
-    best_weights: str
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
@@ -74,47 +70,19 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
-@contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Reports a write that failed inside the block as something to do outside the program.
-
-    Raises:
-        EnvironmentProblem: If a file could not be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"Writing to {folder} failed: {error}. What was there is kept: make room or permit it, and "
-            "go on with --resume."
-        ) from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a small file of a run under a temporary name first.
-
-    Raises:
-        EnvironmentProblem: If the file cannot be written.
-    """
-    temporary = path.with_name(f"{path.name}.writing")
-    with writing(path.parent):
-        temporary.write_text(text, encoding="utf-8", newline="")
-        os.replace(temporary, path)
-
-
 def save_checkpoint(
     folder: Path,
     model: "keras.Model",
-    best: "BestWeights",
     configuration: dict[str, Any],
     log: list[dict[str, float]],
 ) -> None:
     """Writes the state after an epoch; a crash at any moment leaves this or the last one whole.
 
+    If the epoch is the best so far, its weights must have been written to `best_path` before.
+
     Args:
         folder: The run's folder.
         model: Compiled model; its weights, optimizer and dropout seeds are written.
-        best: The best weights so far, written before.
         configuration: What `RunState.configuration` says.
         log: One row for each finished epoch.
 
@@ -123,45 +91,19 @@ def save_checkpoint(
     """
     weights = folder / f"epoch{len(log):04d}.weights.h5"
     seeds = [[int(part) for part in variable.numpy()] for variable in _seed_variables(model)]
-    state = RunState(
-        configuration, len(log), weights.name, log, seeds, best.epoch, best.weights.name
-    )
+    state = RunState(configuration, len(log), weights.name, log, seeds)
     save_weights(model, weights)
     # The state names the weights, so it is what makes the new checkpoint count.
     write_text(folder / _STATE, json.dumps(dataclasses.asdict(state), indent=1))
     with writing(folder):
         for old in (*folder.glob("epoch*.weights.h5"), *folder.glob("best*.weights.h5")):
-            if old.name not in (state.weights, state.best_weights):
+            if old not in (weights, best_path(folder, best_epoch(log))):
                 old.unlink()
 
 
-@dataclasses.dataclass(frozen=True)
-class BestWeights:
-    """The weights that scored best on the held-out images.
-
-    Attributes:
-        epoch: Finished epoch, from 1.
-        weights: File of the weights.
-    """
-
-    epoch: int
-    weights: Path
-
-
-def save_best(folder: Path, model: "keras.Model", epoch: int) -> BestWeights:
-    """Writes the weights of a model that scored best; the state that names them follows.
-
-    Args:
-        folder: The run's folder.
-        model: Its weights are written.
-        epoch: Finished epoch, from 1.
-
-    Raises:
-        EnvironmentProblem: If the folder cannot be written to, or the disk is full.
-    """
-    weights = folder / f"best{epoch:04d}.weights.h5"
-    save_weights(model, weights)
-    return BestWeights(epoch, weights)
+def best_path(folder: Path, epoch: int) -> Path:
+    """Returns the file of the weights of an epoch, from 1, that is the best so far."""
+    return folder / f"best{epoch:04d}.weights.h5"
 
 
 def save_weights(model: "keras.Model", path: Path) -> None:
@@ -244,8 +186,6 @@ def _read_state(path: Path) -> RunState:
             or not state.log
             or len(state.log) != state.epochs_done
             or not isinstance(state.seeds, list)
-            or not isinstance(state.best_weights, str)
-            or not isinstance(state.best_epoch, int)
         ):
             raise ValueError("its entries do not fit together")
     except (OSError, ValueError, TypeError) as error:

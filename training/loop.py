@@ -12,14 +12,13 @@ from rich.console import Console
 
 from training.augmentation.draws import draw_epoch
 from training.checkpoint import (
-    BestWeights,
+    best_path,
     check_folder,
     load_checkpoint,
     load_weights,
     make_folder,
-    save_best,
     save_checkpoint,
-    write_text,
+    save_weights,
 )
 from training.engines import Engine, create_engine
 from training.engines.devices import Devices, choose_devices
@@ -31,6 +30,7 @@ from training.precision import Precision, policy
 from training.progress import EpochDisplay
 from training.recipes import Recipe
 from training.run_log import best_epoch, write_log
+from training.writing import write_text
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.errors import InputError, VitsdExportError
 from vitsd_export.model.classifier import build_classifier, set_normalization
@@ -55,15 +55,19 @@ class Trained:
         log: One row an epoch: `epoch`, `loss` and `top1` of the augmented and mixed training images,
             `learning_rate`, `images_per_second`, `seconds`, and, where images are held out,
             `validation_loss` and `validation_top1`.
-        best_epoch: Epoch, from 1, whose weights these are: of the highest `validation_top1`, the later one
-            of equals; the last epoch where nothing is held out. 0 before the first.
+        held_out: Number of validation images.
         devices: Number of devices that shared each batch.
     """
 
     model: keras.Model
     log: list[dict[str, float]]
-    best_epoch: int
+    held_out: int
     devices: int
+
+    @property
+    def best_epoch(self) -> int:
+        """Epoch, from 1, whose weights these are; 0 before the first."""
+        return best_epoch(self.log)
 
 
 def split_validation(
@@ -287,7 +291,6 @@ def train(
         "precision": precision,
     }
     log: list[dict[str, float]] = []
-    best: BestWeights | None = None
     if resume:
         state = load_checkpoint(folder, run.program.model, configuration)
         if state is None:
@@ -296,7 +299,6 @@ def train(
             )
         else:
             log = state.log
-            best = BestWeights(state.best_epoch, folder / state.best_weights)
             # A crash may have come between the checkpoint and the table.
             write_log(folder / "log.csv", log)
     write_text(folder / "recipe.toml", recipe.to_toml())
@@ -319,13 +321,12 @@ def train(
                 score = evaluate(run.inference, validation)
                 row |= {"validation_loss": score.loss, "validation_top1": score.top1}
             log.append(row)
-            # Where nothing is held out, the last one is the best.
-            if best is None or best_epoch(log) in (None, epoch + 1):
-                best = save_best(folder, run.inference, epoch + 1)
-            save_checkpoint(folder, run.program.model, best, configuration, log)
+            if best_epoch(log) == epoch + 1:
+                save_weights(run.inference, best_path(folder, epoch + 1))
+            save_checkpoint(folder, run.program.model, configuration, log)
             write_log(folder / "log.csv", log)
             events.write(row)
             display.epoch(row)
-    if best is not None:
-        load_weights(run.inference, best.weights)
-    return Trained(run.inference, log, best.epoch if best else 0, chosen.count)
+    if log:
+        load_weights(run.inference, best_path(folder, best_epoch(log)))
+    return Trained(run.inference, log, len(validation), chosen.count)

@@ -214,9 +214,10 @@ def _mark_best(
     figure: "Figure", panels: "Sequence[Axes]", log: Sequence[Mapping[str, float]]
 ) -> None:
     epoch = best_epoch(log)
-    if epoch is None:
+    top1 = log[epoch - 1].get("validation_top1", math.nan)
+    # Without held-out images no epoch was found to be better than another.
+    if not math.isfinite(top1):
         return
-    top1 = next(row["validation_top1"] for row in log if row["epoch"] == epoch)
     for axes in panels:
         axes.axvline(epoch, color="0.5", linestyle=":", linewidth=1.2, zorder=0)
     panels[1].plot(

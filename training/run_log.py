@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.checkpoint import write_text
+from training.writing import write_text
 
 
 def write_log(path: Path, log: Sequence[Mapping[str, float]]) -> None:
@@ -26,14 +26,15 @@ def write_log(path: Path, log: Sequence[Mapping[str, float]]) -> None:
     write_text(path, text.getvalue())
 
 
-def best_epoch(log: Sequence[Mapping[str, float]]) -> int | None:
+def best_epoch(log: Sequence[Mapping[str, float]]) -> int:
     """Returns the epoch, from 1, of the highest `validation_top1`, the later one of equals.
 
-    None if nothing was held out. Later weights are preferred because they had a lower learning rate.
+    The last epoch if nothing was held out; 0 of an empty log. Later weights are preferred because they
+    had a lower learning rate.
     """
     scored = [
         (row["validation_top1"], int(row["epoch"]))
         for row in log
         if math.isfinite(row.get("validation_top1", math.nan))
     ]
-    return max(scored)[1] if scored else None
+    return max(scored)[1] if scored else len(log)

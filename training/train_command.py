@@ -172,30 +172,27 @@ def train(
         "data_note": data_note,
         "session_seconds": round(time.monotonic() - started),
     }
-    tell(_finish(trained, config, chosen, training_set, test_set, folder, details))
+    tell(_finish(trained, config, training_set, test_set, folder, details))
 
 
 def _finish(
     trained: "Trained",
     config: "ModelConfig",
-    recipe: "Recipe",
     training_set: "ImageDataset",
     test_set: "ImageDataset",
     folder: Path,
     details: dict[str, Any],
 ) -> str:
     """Scores the model on the test images, once, and writes it with its card."""
-    from training.checkpoint import write_text, writing
     from training.evaluation import evaluate
     from training.hardware import accelerators, hardware, versions
-    from training.loop import split_validation
     from training.rounding import round_to_float16
     from training.speed import device_share
+    from training.writing import write_text, writing
     from vitsd_export.model.checkpoint import write_model
 
     round_to_float16(trained.model)
     score = evaluate(trained.model, test_set)
-    held_out = split_validation(training_set, recipe.validation_images, details["seed"])[1]
     # The processor's logical devices share its cores.
     shares = trained.devices if accelerators() else 1
     speed = statistics.median(row["images_per_second"] for row in trained.log)
@@ -210,7 +207,7 @@ def _finish(
             "name": training_set.name,
             "note": details["data_note"],
             "training_images": len(training_set),
-            "of_these_held_out": len(held_out),
+            "of_these_held_out": trained.held_out,
             "sha256": training_set.sha256(),
         },
         "best_epoch": trained.best_epoch,

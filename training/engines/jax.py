@@ -31,7 +31,6 @@ class JaxEngine:
         self._state: Any = None
         self._draws: dict[str, Any] = {}
         self._figures: Any = None
-        self._images = 0
 
     def _put(self, array: np.ndarray, *, split: bool = False) -> Any:
         if self._mesh is None:

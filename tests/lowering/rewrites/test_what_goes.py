@@ -171,7 +171,7 @@ def test_an_encoder_without_a_head_keeps_its_last_norm() -> None:
 
 
 def test_a_rewrite_that_does_not_exist_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match="'qeury-key'; the nearest is 'query-key'"):
+    with pytest.raises(UsageError, match=r"'qeury-key'\. Did you mean 'query-key'\?"):
         rewrite(trained("wide heads"), without=["qeury-key"])
 
 

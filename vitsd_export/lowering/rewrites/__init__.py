@@ -1,7 +1,6 @@
 """The rewrites, each an exact transformation of the inference graph in a file of its own."""
 
 import dataclasses
-import difflib
 from collections.abc import Collection
 
 from vitsd_export.errors import UsageError
@@ -18,6 +17,7 @@ from vitsd_export.lowering.rewrites import (
     value_output,
 )
 from vitsd_export.lowering.rewrites.base import NotApplied, Rewrite
+from vitsd_export.nearest import nearest
 
 # In the order in which they are applied: some make room for the next.
 REWRITES: tuple[Rewrite, ...] = tuple(
@@ -60,15 +60,13 @@ def check_names(names: Collection[str]) -> None:
     """Checks that rewrites exist.
 
     Raises:
-        UsageError: If one does not; the message names the nearest.
+        UsageError: If one does not; the message names the nearest, if one is near.
     """
     known = [rewrite.name for rewrite in REWRITES]
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1, cutoff=0)
             raise UsageError(
-                f"There is no rewrite {name!r}; the nearest is {near[0]!r}. Rewrites: "
-                f"{', '.join(known)}."
+                f"There is no rewrite {name!r}.{nearest(name, known)} Rewrites: {', '.join(known)}."
             )
 
 
