@@ -735,6 +735,12 @@ def _info_rows(info: Any) -> Iterator[tuple[str, str]]:
             "weights",
             f"{dtype}: {group.elements:,} in {group.tensors} tensors, {_size(group.bytes)}",
         )
+    for numbers, group in info.arithmetic.items():
+        adds = "an unknown number of" if group.multiply_adds is None else f"{group.multiply_adds:,}"
+        yield (
+            "products",
+            f"{numbers}: {group.operators}, {adds} multiply-adds an image, {_size(group.bytes)} of weights",
+        )
     total = sum(info.ops.values())
     yield "operators", f"{total}: " + ", ".join(f"{k} {v}" for k, v in info.ops.items())
     if info.custom_ops:
