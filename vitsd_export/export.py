@@ -178,7 +178,7 @@ class Export:
         with staging(target.path) as staged:
             self._progress(f"converting to {target.format}, {target.scheme}")
             statistics = self._conversion.write(target, staged, images, source.method)
-            manifest = self._manifest(target, images, source, statistics)
+            manifest = self._manifest(target, staged, images, source, statistics)
             if answers is not None:
                 self._progress(f"verifying {target.path.name} on {len(answers.data)} images")
                 verification = self._verify_staged(target, staged, answers)
@@ -219,6 +219,7 @@ class Export:
     def _manifest(
         self,
         target: Target,
+        staged: Path,
         images: ImageDataset | None,
         source: CalibrationSource,
         calibration: Calibration | None,
@@ -247,7 +248,7 @@ class Export:
                 "method": source.method,
                 "sha256": images.sha256(),
                 "weighted_layers": len(calibration.layers),
-                "calibrated_layers": _calibrated_layers(target, calibration),
+                "calibrated_layers": _calibrated_layers(target, staged, calibration),
             }
         return Manifest(
             format=target.format,
@@ -325,11 +326,17 @@ def _remedy(target: Target) -> str:
     )
 
 
-def _calibrated_layers(target: Target, calibration: Calibration) -> int:
+def _calibrated_layers(target: Target, staged: Path, calibration: Calibration) -> int:
     """How many layers compute with ranges from the images."""
-    if target.format == "tflite" and target.scheme == "int8":
+    if target.format == "tflite":
+        if target.scheme != "int8":
+            return len(calibration.layers)
         return len(calibration.layers_above(SUFFICIENT_SQNR))
-    return len(calibration.layers)
+    from vitsd_export.inspection import inspect_artifact
+
+    products = inspect_artifact(staged).graph.products
+    rounded = [entry for entry in products if entry.bytes and entry.numbers == "int8"]
+    return len(rounded) if target.scheme in ("int8", "int4") else 0
 
 
 def _embed(format: Format, staged: Path, manifest: Manifest) -> None:
