@@ -1,0 +1,124 @@
+"""SavedModel folders: of TF-Keras 2, of Keras 3, or of any other tool."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from vitsd_export.backend import import_tensorflow
+from vitsd_export.errors import InputError
+from vitsd_export.model.damage import UNREADABLE_ERRORS, reason
+from vitsd_export.model.sources.checkpoint_tensors import read_variables
+from vitsd_export.model.sources.graph_layer import SavedModelGraph
+from vitsd_export.model.sources.graph_safety import read_safe_graph
+from vitsd_export.model.sources.graph_trial import try_graph
+from vitsd_export.model.sources.published_architecture import OtherWeights, map_weights
+from vitsd_export.model.sources.signature import ImageSignature, find_signature
+
+# Two implementations of one network in float32 differ by about a millionth of the largest score.
+AGREEMENT = 1e-4
+_TRIAL_IMAGES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class FromSavedModel:
+    """A model that was read from a SavedModel.
+
+    Attributes:
+        model: Maps pixels to scores.
+        form: What it was, in words.
+        difference: Largest difference between the scores of the mapped model and of the graph, in parts
+            of the largest score; None if the graph is run as it is.
+        takes_uint8: Whether the graph takes whole pixels, which are not to be scaled.
+        note: Why it is run as it is; None if it was mapped.
+    """
+
+    model: keras.Model
+    form: str
+    difference: float | None
+    takes_uint8: bool
+    note: str | None
+
+
+def load_saved_model(folder: Path) -> FromSavedModel:
+    """Loads a SavedModel: by its weights if it is the published architecture, else as it is.
+
+    The mapped model must answer as the graph does; otherwise the graph is what is exported.
+
+    Raises:
+        InputError: If it is damaged, unsafe, or not a classifier of RGB images.
+    """
+    meta_graph = read_safe_graph(folder)
+    signature = find_signature(meta_graph, folder)
+    size = _image_size(signature, folder)
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (_TRIAL_IMAGES, size, size, 3)).astype(signature.dtype)
+    mapped = _mapped(folder, size)
+    answers = try_graph(folder, signature.name, images)
+    if answers.ndim != 2 or len(answers) != len(images) or answers.dtype.kind != "f":
+        raise InputError(
+            f"The SavedModel {folder} answers {len(images)} images with shape {answers.shape} of "
+            f"{answers.dtype}; expected one score a class, (None, classes)."
+        )
+    form = _form(meta_graph)
+    if isinstance(mapped, keras.Model):
+        own = np.asarray(mapped(images.astype(np.float32), training=False))
+        # Of a graph that ends in a softmax the mapped model gives the logits.
+        probabilities = np.asarray(keras.ops.softmax(own))
+        difference = min(_difference(own, answers), _difference(probabilities, answers))
+        if difference <= AGREEMENT:
+            return FromSavedModel(mapped, f"{form}, weights mapped", difference, False, None)
+        mapped = f"its weights fit, but its graph answers otherwise (by {difference:.2g})"
+    layer = SavedModelGraph(folder, signature, answers.shape[1])
+    image = keras.Input((size, size, 3), name="image")
+    model = keras.Model(image, layer(image))
+    return FromSavedModel(model, f"{form}, graph", None, signature.dtype == "uint8", mapped)
+
+
+def _mapped(folder: Path, size: int) -> keras.Model | str:
+    """Returns the mapped model, or why there is none."""
+    tf = import_tensorflow()
+    try:
+        return map_weights(read_variables(folder), size)
+    except OtherWeights as difference:
+        return f"it is not the published architecture: {difference}"
+    except (tf.errors.OpError, *UNREADABLE_ERRORS) as error:
+        # Not every SavedModel has a list of variables, or variables at all.
+        return f"its weights cannot be told apart: {reason(error)}"
+
+
+def _difference(own: np.ndarray, theirs: np.ndarray) -> float:
+    if own.shape != theirs.shape:
+        return float("inf")
+    # NaN equals NaN: the verification is there to find it.
+    if np.array_equal(own, theirs, equal_nan=True):
+        return 0.0
+    difference = float(np.abs(own - theirs).max() / max(float(np.abs(theirs).max()), 1e-6))
+    return difference if np.isfinite(difference) else float("inf")
+
+
+def _image_size(signature: ImageSignature, folder: Path) -> int:
+    shape = signature.shape
+    if len(shape) != 4 or shape[3] != 3 or shape[1] is None or shape[1] != shape[2]:
+        raise InputError(
+            f"The SavedModel {folder} takes an input of shape {shape}; expected square RGB images of "
+            "fixed size, (None, size, size, 3)."
+        )
+    if shape[0] is not None:
+        raise InputError(
+            f"The SavedModel {folder} takes batches of exactly {shape[0]} images; expected any number. "
+            "Save it again with an open batch dimension."
+        )
+    # A size that no image has would fill the memory.
+    if not 1 <= shape[1] <= 4096:
+        raise InputError(f"The SavedModel {folder} takes images of {shape[1]} pixels.")
+    return shape[1]
+
+
+def _form(meta_graph: Any) -> str:
+    objects = {node.user_object.identifier for node in meta_graph.object_graph_def.nodes}
+    if any(identifier.startswith("_tf_keras") for identifier in objects):
+        return "SavedModel of TF-Keras 2"
+    return "SavedModel"
