@@ -134,6 +134,7 @@ def load_model(
         "origin": location.origin,
         "revision": location.revision,
         "difference": content.difference,
+        "parameters": content.parameters,
         "input_range": input_range,
         "custom_objects": custom,
     }

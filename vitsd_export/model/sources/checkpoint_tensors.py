@@ -21,7 +21,9 @@ def read_variables(folder: Path) -> Tensors:
         folder: A SavedModel.
 
     Raises:
-        ValueError: If the checkpoint holds no such list, or tensors larger than its files.
+        ValueError: If the checkpoint holds no such list.
+        OSError: If it is missing.
+        RuntimeError: If it holds tensors larger than its files.
         tensorflow.errors.OpError: If it is damaged.
     """
     reader = open_checkpoint(folder)
@@ -46,19 +48,23 @@ def open_checkpoint(folder: Path) -> Any:
     TensorFlow makes room for a tensor before it looks whether the file holds it.
 
     Raises:
-        ValueError: If it is missing or a tensor is larger.
+        OSError: If it is missing.
+        RuntimeError: If a tensor is larger.
         tensorflow.errors.OpError: If it is damaged.
     """
     tf = import_tensorflow()
     prefix = folder / "variables" / "variables"
+    if not prefix.with_suffix(".index").is_file():
+        raise FileNotFoundError(f"there is no {prefix.name}.index")
     with quiet_native_stderr():
         reader = tf.train.load_checkpoint(str(prefix))
+    # TensorFlow does not mind a missing part until a tensor in it is read.
     stored = sum(path.stat().st_size for path in prefix.parent.glob("variables.data-*"))
     types = reader.get_variable_to_dtype_map()
     for key, shape in reader.get_variable_to_shape_map().items():
         # Strings have no fixed size.
         if math.prod(shape) * max(types[key].size, 1) > stored:
-            raise ValueError(f"the tensor {key!r} of shape {shape} is larger than the checkpoint")
+            raise RuntimeError(f"the tensor {key!r} of shape {shape} is larger than the checkpoint")
     return reader
 
 

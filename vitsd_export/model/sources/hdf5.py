@@ -11,13 +11,13 @@ import h5py
 
 from vitsd_export.errors import InputError
 from vitsd_export.model.damage import UNREADABLE_ERRORS, reason
+from vitsd_export.model.sources.published_architecture import PUBLISHED_EPSILON
 from vitsd_export.model.sources.tensors import NamedTensor, Tensors
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Keras does not compress weights; a tensor far larger than its file is there to fill the memory.
 _LARGEST_EXPANSION = 100
 _ALWAYS_FINE = 1 << 24
-_PUBLISHED_EPSILON = 1e-6
 
 
 class ReachesOutside(Exception):
@@ -134,7 +134,7 @@ def input_size(file: h5py.File) -> int | None:
     epsilons = set(_values(config, "epsilon"))
     # Keras 3 calls it batch_shape.
     shapes = [*_values(config, "batch_input_shape"), *_values(config, "batch_shape")]
-    if not epsilons <= {_PUBLISHED_EPSILON} or not shapes or len(shapes[0] or ()) != 4:
+    if not epsilons <= {PUBLISHED_EPSILON} or not shapes or len(shapes[0] or ()) != 4:
         return None
     _, height, width, _ = shapes[0]
     return height if isinstance(height, int) and height == width else None

@@ -12,6 +12,7 @@ The published `keras-io/vit_small_ds_v2` holds its weights in the order of its l
 The hyperparameters follow from the shapes. Every shape is checked and every tensor is used exactly once.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterator
 
@@ -22,6 +23,7 @@ from vitsd_export.model.classifier import NORMALIZATION, build_classifier, set_n
 from vitsd_export.model.config import ModelConfig
 from vitsd_export.model.sources.tensors import NamedTensor, Tensors
 
+PUBLISHED_EPSILON = 1e-6
 # An image and its four shifted copies, each of three channels.
 _STACKED_CHANNELS = 15
 _LAYERS_OF_ATTENTION = ("query", "key", "value", "projection")
@@ -31,19 +33,21 @@ class OtherWeights(Exception):
     """The weights are not those of the published architecture; the message says where they differ."""
 
 
-def map_weights(tensors: Tensors, input_size: int, name: str = "classifier") -> keras.Model:
+def map_weights(
+    tensors: Tensors, input_size: int, epsilon: float = PUBLISHED_EPSILON
+) -> keras.Model:
     """Builds the Keras 3 model with the weights of a TF-Keras 2 model.
 
     Args:
         tensors: All weights in the order of the layers.
         input_size: Height and width of the images that the model takes, in pixels.
-        name: Name of the model.
+        epsilon: Added to the variance in its LayerNormalizations, which no weight tells.
 
     Raises:
         OtherWeights: If number, order or shapes are of another architecture.
     """
-    config = read_config(tensors, input_size)
-    model = build_classifier(config, name=name)
+    config = dataclasses.replace(read_config(tensors, input_size), layer_norm_epsilon=epsilon)
+    model = build_classifier(config)
     values = iter(tensors)
     mean, variance, _ = (next(values).value for _ in range(3))
     set_normalization(model, mean, variance)

@@ -6,9 +6,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 
+from vitsd_export.data.labels import read_labels_file
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.model.archive import load_archive, load_with_keras, read_card
 from vitsd_export.model.config import PRESETS, preset_config
@@ -59,11 +61,19 @@ def read_saved_model(reading: Reading) -> Content:
     return Content(
         found.model,
         found.form,
+        card=_labels_beside(reading.path),
         difference=found.difference,
         takes_uint8=found.takes_uint8,
+        parameters=found.parameters,
         is_graph=found.note is not None,
         notes=notes,
     )
+
+
+def _labels_beside(folder: Path) -> dict[str, Any]:
+    """Returns the labels that `vitsd-export saved-model` has put into a folder, as a card."""
+    path = folder / "assets.extra" / "labels.txt"
+    return {"labels": list(read_labels_file(path))} if path.is_file() else {}
 
 
 def read_hdf5(reading: Reading) -> Content:

@@ -47,6 +47,7 @@ class Content:
         difference: Of a mapped model: how far its scores are from those of the source's own graph, in
             parts of the largest.
         takes_uint8: Whether it takes whole pixels, which are not to be scaled.
+        parameters: Numbers in its variables, if Keras does not see them.
         is_graph: Whether it is a graph that cannot be looked into.
         notes: What a user should know, each one sentence.
     """
@@ -56,6 +57,7 @@ class Content:
     card: dict[str, Any] = dataclasses.field(default_factory=dict)
     difference: float | None = None
     takes_uint8: bool = False
+    parameters: int | None = None
     is_graph: bool = False
     notes: tuple[str, ...] = ()
 

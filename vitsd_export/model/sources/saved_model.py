@@ -9,14 +9,22 @@ import numpy as np
 
 from vitsd_export.backend import import_tensorflow
 from vitsd_export.errors import InputError
-from vitsd_export.model.damage import UNREADABLE_ERRORS, reason
+from vitsd_export.model.damage import reason
 from vitsd_export.model.sources.checkpoint_tensors import read_variables
 from vitsd_export.model.sources.graph_layer import SavedModelGraph
 from vitsd_export.model.sources.graph_safety import read_safe_graph
 from vitsd_export.model.sources.graph_trial import try_graph
-from vitsd_export.model.sources.published_architecture import OtherWeights, map_weights
+from vitsd_export.model.sources.published_architecture import (
+    PUBLISHED_EPSILON,
+    OtherWeights,
+    map_weights,
+)
 from vitsd_export.model.sources.signature import ImageSignature, find_signature
+from vitsd_export.model.sources.tensors import Tensors
 
+# Of LayerNormalization: the published model's, Keras's default, PyTorch's. No weight tells it, but the
+# graph does.
+EPSILONS = (PUBLISHED_EPSILON, 1e-3, 1e-5)
 # Two implementations of one network in float32 differ by about a millionth of the largest score.
 AGREEMENT = 1e-4
 _TRIAL_IMAGES = 4
@@ -32,6 +40,7 @@ class FromSavedModel:
         difference: Largest difference between the scores of the mapped model and of the graph, in parts
             of the largest score; None if the graph is run as it is.
         takes_uint8: Whether the graph takes whole pixels, which are not to be scaled.
+        parameters: Numbers in the graph's variables, which Keras does not see; None if it was mapped.
         note: Why it is run as it is; None if it was mapped.
     """
 
@@ -39,6 +48,7 @@ class FromSavedModel:
     form: str
     difference: float | None
     takes_uint8: bool
+    parameters: int | None
     note: str | None
 
 
@@ -55,7 +65,9 @@ def load_saved_model(folder: Path) -> FromSavedModel:
     size = _image_size(signature, folder)
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (_TRIAL_IMAGES, size, size, 3)).astype(signature.dtype)
-    mapped = _mapped(folder, size)
+    weights = (
+        _weights(folder) if _has_variables(meta_graph) else OtherWeights("it has no variables")
+    )
     answers = try_graph(folder, signature.name, images)
     if answers.ndim != 2 or len(answers) != len(images) or answers.dtype.kind != "f":
         raise InputError(
@@ -63,30 +75,65 @@ def load_saved_model(folder: Path) -> FromSavedModel:
             f"{answers.dtype}; expected one score a class, (None, classes)."
         )
     form = _form(meta_graph)
-    if isinstance(mapped, keras.Model):
-        own = np.asarray(mapped(images.astype(np.float32), training=False))
-        # Of a graph that ends in a softmax the mapped model gives the logits.
-        probabilities = np.asarray(keras.ops.softmax(own))
-        difference = min(_difference(own, answers), _difference(probabilities, answers))
-        if difference <= AGREEMENT:
-            return FromSavedModel(mapped, f"{form}, weights mapped", difference, False, None)
-        mapped = f"its weights fit, but its graph answers otherwise (by {difference:.2g})"
-    layer = SavedModelGraph(folder, signature, answers.shape[1])
-    image = keras.Input((size, size, 3), name="image")
-    model = keras.Model(image, layer(image))
-    return FromSavedModel(model, f"{form}, graph", None, signature.dtype == "uint8", mapped)
+    try:
+        model, difference = _mapped(weights, images.astype(np.float32), answers)
+    except OtherWeights as other:
+        layer = SavedModelGraph(folder, signature, answers.shape[1])
+        image = keras.Input((size, size, 3), name="image")
+        model = keras.Model(image, layer(image))
+        takes_uint8 = signature.dtype == "uint8"
+        return FromSavedModel(
+            model, f"{form}, graph", None, takes_uint8, layer.parameters, str(other)
+        )
+    return FromSavedModel(model, f"{form}, weights mapped", difference, False, None, None)
 
 
-def _mapped(folder: Path, size: int) -> keras.Model | str:
-    """Returns the mapped model, or why there is none."""
+def _has_variables(meta_graph: Any) -> bool:
+    return any(node.HasField("variable") for node in meta_graph.object_graph_def.nodes)
+
+
+def _weights(folder: Path) -> Tensors | OtherWeights:
+    """Returns the model's weights, or why they cannot be told apart.
+
+    Raises:
+        InputError: If they are damaged or missing.
+    """
     tf = import_tensorflow()
     try:
-        return map_weights(read_variables(folder), size)
-    except OtherWeights as difference:
-        return f"it is not the published architecture: {difference}"
-    except (tf.errors.OpError, *UNREADABLE_ERRORS) as error:
-        # Not every SavedModel has a list of variables, or variables at all.
-        return f"its weights cannot be told apart: {reason(error)}"
+        return read_variables(folder)
+    except (tf.errors.OpError, OSError, LookupError, RuntimeError, TypeError) as error:
+        raise InputError(
+            f"The SavedModel {folder} is incomplete or damaged: its weights in variables/ cannot be read "
+            f"({reason(error)}). Save or copy it again, the folder with all that is in it."
+        ) from error
+    except ValueError as error:
+        # Not every SavedModel has a list of variables.
+        return OtherWeights(f"its weights cannot be told apart: {error}")
+
+
+def _mapped(
+    tensors: Tensors | OtherWeights, images: np.ndarray, answers: np.ndarray
+) -> tuple[keras.Model, float]:
+    """Returns the mapped model, and how far its scores are from the graph's.
+
+    Raises:
+        OtherWeights: If the weights do not fit, or the graph does something else with them.
+    """
+    if isinstance(tensors, OtherWeights):
+        raise tensors
+    found = {}
+    for epsilon in EPSILONS:
+        model = map_weights(tensors, images.shape[1], epsilon)
+        scores = np.asarray(model(images, training=False))
+        # Of a graph that ends in a softmax the mapped model gives the logits.
+        probabilities = np.asarray(keras.ops.softmax(scores))
+        difference = min(_difference(scores, answers), _difference(probabilities, answers))
+        if difference <= AGREEMENT:
+            return model, difference
+        found[epsilon] = difference
+    raise OtherWeights(
+        f"its weights fit, but its graph answers otherwise (by {min(found.values()):.2g})"
+    )
 
 
 def _difference(own: np.ndarray, theirs: np.ndarray) -> float:

@@ -17,9 +17,9 @@ from typing import Any
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 warnings.simplefilter("ignore")
 
-import numpy as np
-import tensorflow as tf
-import tf_keras as keras
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+import tf_keras as keras  # noqa: E402
 
 layers = keras.layers
 EPSILON = 1e-6
@@ -136,31 +136,39 @@ def spread(model: Any) -> None:
     model.layers[-1].kernel.assign(np.asarray(model.layers[-1].kernel) * 2)
 
 
+def optimizers() -> dict[str, Any]:
+    """The AdamW of the time kept its moments as slots of each weight, the later one in a list."""
+    return {
+        "slots": keras.optimizers.legacy.Adam(1e-3),
+        "adamw": keras.optimizers.AdamW(learning_rate=1e-3, weight_decay=1e-4),
+    }
+
+
 def main() -> None:
+    """Writes `saved-model`, `weights.h5`, `whole.h5` and `answers.npz`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("config")
+    parser.add_argument("config", type=json.loads)
+    parser.add_argument("optimizer")
     options = parser.parse_args()
-    config = json.loads(options.config)
+    folder, config = options.folder, options.config
+    folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(1)
     rng = np.random.default_rng(0)
     size = config["input_size"]
     images = rng.integers(0, 256, (16, size, size, 3)).astype(np.float32)
-    model = build(config, images)
-    if config["optimizer"] == "slots":
-        optimizer: Any = keras.optimizers.legacy.Adam(1e-3)
-    else:
-        optimizer = keras.optimizers.AdamW(learning_rate=1e-3, weight_decay=1e-4)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss, metrics=["accuracy"])
     labels = rng.integers(0, config["num_classes"], 16)
+    model = build(config, images)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizers()[options.optimizer], loss, metrics=["accuracy"])
     model.fit(images, labels, batch_size=16, epochs=1, verbose=0)
     spread(model)
-    options.folder.mkdir(parents=True, exist_ok=True)
-    model.save(options.folder / "saved-model", save_format="tf")
-    model.save_weights(options.folder / "weights.h5")
-    model.save(options.folder / "whole.h5", include_optimizer=False)
-    np.savez(options.folder / "answers.npz", images=images, logits=model.predict(images, verbose=0))
+    np.savez(
+        folder / "answers.npz", images=images, logits=np.asarray(model(images, training=False))
+    )
+    model.save(folder / "saved-model", save_format="tf")
+    model.save_weights(folder / "weights.h5")
+    model.save(folder / "whole.h5", include_optimizer=False)
 
 
 if __name__ == "__main__":
