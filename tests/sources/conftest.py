@@ -8,6 +8,8 @@ import pytest
 
 from tests.keras_models import convolutional_network
 from tests.sources.legacy import NARROW, Legacy, train_legacy
+from vitsd_export.errors import InputError
+from vitsd_export.model.damage import UNREADABLE_ERRORS
 
 
 @pytest.fixture(scope="session")
@@ -30,14 +32,19 @@ def mapped(legacy: Legacy) -> Any:
 @pytest.fixture
 def tried_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Graphs are tried in the process of the test, which saves the start of another."""
+    import tensorflow as tf
+
+    from vitsd_export.backend import quiet_converters
     from vitsd_export.model.sources import saved_model
 
     def answers(folder: Path, signature: str, images: np.ndarray) -> np.ndarray:
-        import tensorflow as tf
-
-        function = tf.saved_model.load(str(folder)).signatures[signature]
-        (name,) = function.structured_input_signature[1]
-        (scores,) = function(**{name: tf.constant(images)}).values()
+        try:
+            with quiet_converters():
+                function = tf.saved_model.load(str(folder)).signatures[signature]
+                (name,) = function.structured_input_signature[1]
+                (scores,) = function(**{name: tf.constant(images)}).values()
+        except (tf.errors.OpError, *UNREADABLE_ERRORS) as error:
+            raise InputError(f"{folder} cannot be run: {type(error).__name__}") from error
         return np.asarray(scores)
 
     monkeypatch.setattr(saved_model, "try_graph", answers)

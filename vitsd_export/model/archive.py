@@ -14,6 +14,7 @@ import vitsd_export.model.layers  # noqa: F401
 from vitsd_export.errors import InputError
 from vitsd_export.model.damage import UNREADABLE_ERRORS, reason, unreadable_errors
 from vitsd_export.model.sources.archive_safety import check_archive
+from vitsd_export.model.sources.weight_limit import limited_weights
 
 CARD_FILE = "vitsd_export.json"
 
@@ -44,12 +45,13 @@ def load_archive(
         raise InputError(
             f"{path} is an archive. If Keras saved it, rename it to {path.stem}.keras."
         )
-    check_archive(path, shown)
-    return load_with_keras(path, custom_objects=custom_objects, trust=trust, shown=shown)
+    stored = check_archive(path, shown)
+    return load_with_keras(path, stored, custom_objects=custom_objects, trust=trust, shown=shown)
 
 
 def load_with_keras(
     path: Path,
+    stored: int,
     *,
     custom_objects: dict[str, Any] | None = None,
     trust: bool = False,
@@ -57,11 +59,18 @@ def load_with_keras(
 ) -> Any:
     """Returns what Keras makes of a .keras or .h5 file that has been checked.
 
+    Args:
+        path: The file.
+        stored: Numbers in its weights.
+        custom_objects: As in `load_archive`.
+        trust: As in `load_archive`.
+        shown: As in `load_archive`.
+
     Raises:
         InputError: If the file is damaged, contains code, or needs a layer that is not known here.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), limited_weights(stored):
             # Of habits of old files that matter no more.
             warnings.simplefilter("ignore")
             # So Keras tells that layers keep the random weights they were made with.

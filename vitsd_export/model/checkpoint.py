@@ -113,12 +113,15 @@ def load_model(
         )
     model = as_classifier(content.model, path)
     notes = list(content.notes)
-    if not content.is_graph and (input_range is None) is not scales_pixels(model):
+    scaled = content.is_graph or scales_pixels(model)
+    if input_range is None and not scaled:
         notes.append(
             "it has no layer that scales pixels and gets them as 0–255; give --input-range 0-1 or -1-1 "
             "if it was trained on these"
-            if input_range is None
-            else f"it scales pixels itself; with --input-range {input_range} they are scaled twice"
+        )
+    elif input_range not in (None, "0-255") and scaled and not content.is_graph:
+        notes.append(
+            f"it scales pixels itself; with --input-range {input_range} they are scaled twice"
         )
     model = with_input_range(model, input_range)
     if model.outputs[0].shape[-1] == 1:
@@ -166,8 +169,8 @@ def _read(reading: Reading, start: bytes) -> Content:
             with packed(path) as archive:
                 return read_archive(dataclasses.replace(reading, path=archive, shown=path))
         raise InputError(
-            f"The folder {path} holds no model: neither a SavedModel (saved_model.pb) nor the parts of a "
-            f".keras file ({', '.join(UNPACKED_FILES)})."
+            f"The model {path} is a folder that holds no model: neither a SavedModel (saved_model.pb) nor "
+            f"the parts of a .keras file ({', '.join(UNPACKED_FILES)})."
         )
     if start.startswith(_ZIP_SIGNATURE):
         return read_archive(reading)

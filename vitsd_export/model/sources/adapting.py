@@ -1,5 +1,6 @@
 """Makes any Keras model that classifies images a function from raw pixels to one score a class."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ _RESCALING: dict[InputRange, tuple[float, float]] = {
     "0-1": (1 / 255, 0.0),
     "-1-1": (1 / 127.5, -1.0),
 }
+# A gigabyte of float32 for one image.
+_LARGEST_TENSOR = 1 << 28
 _SCALING_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization)
 
 
@@ -51,9 +54,30 @@ def as_classifier(model: Any, path: Path) -> keras.Model:
         raise InputError(
             f"{path} answers with shape {classes}; expected one score a class, (None, classes)."
         )
-    if isinstance(model.input, keras.KerasTensor) and isinstance(model.output, keras.KerasTensor):
+    _check_sizes(model, path)
+    # A Sequential model that was read from a file has no `input`.
+    if not isinstance(model, keras.Sequential) and all(
+        isinstance(tensor, keras.KerasTensor) for tensor in (model.input, model.output)
+    ):
         return model
     return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+
+def _check_sizes(model: keras.Model, path: Path) -> None:
+    """Raises InputError if a layer would fill the memory with what it makes of one image."""
+    layers = model.layers if isinstance(model, keras.Sequential) else model.operations
+    for layer in [model.inputs[0], *layers]:
+        tensors = [layer] if isinstance(layer, keras.KerasTensor) else _outputs(layer)
+        for tensor in tensors:
+            if math.prod(size or 1 for size in tensor.shape[1:]) > _LARGEST_TENSOR:
+                raise InputError(
+                    f"{path} holds a layer, {layer.name}, that makes a tensor of shape "
+                    f"{tuple(tensor.shape)} of one image. The file may be damaged; save it again."
+                )
+
+
+def _outputs(layer: Any) -> list[Any]:
+    return [tensor for node in layer._inbound_nodes for tensor in node.output_tensors]
 
 
 def _traced(model: keras.Model, path: Path) -> keras.Model:

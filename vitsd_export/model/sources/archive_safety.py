@@ -15,23 +15,27 @@ _LARGEST_EXPANSION = 100
 _ALWAYS_FINE = 1 << 24
 
 
-def check_archive(path: Path, shown: Path) -> None:
+def check_archive(path: Path, shown: Path) -> int:
     """Checks names, sizes and weights of the members of an archive; nothing is extracted.
 
     Args:
         path: The file.
         shown: Path that messages name.
 
+    Returns:
+        How many numbers its weights hold.
+
     Raises:
         InputError: If the archive is damaged, or made to write, read or fill what it has no business with.
     """
+    numbers = 0
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             fault = _fault(members)
             if fault is None and _WEIGHTS in archive.namelist():
                 try:
-                    check_member(archive.read(_WEIGHTS))
+                    numbers = check_member(archive.read(_WEIGHTS))
                 except ReachesOutside as error:
                     fault = f"of its weights, {error}"
     except UNREADABLE_ERRORS as error:
@@ -44,6 +48,7 @@ def check_archive(path: Path, shown: Path) -> None:
             f"The model {shown} is refused as unsafe: {fault}. Keras writes no such file; get it again from "
             "a source you trust."
         )
+    return numbers
 
 
 def _fault(members: list[zipfile.ZipInfo]) -> str | None:

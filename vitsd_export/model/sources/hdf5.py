@@ -25,8 +25,8 @@ class ReachesOutside(Exception):
 
 
 @contextlib.contextmanager
-def open_hdf5(path: Path) -> Iterator[h5py.File]:
-    """Opens a file whose every tensor lies in it.
+def open_hdf5(path: Path) -> Iterator[tuple[h5py.File, int]]:
+    """Opens a file whose every tensor lies in it; yields it, and how many numbers these hold.
 
     Raises:
         InputError: If it is damaged, refers to other files, or claims more numbers than it can hold; also
@@ -34,8 +34,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """
     try:
         with h5py.File(path, "r") as file:
-            check_contained(file, path.stat().st_size)
-            yield file
+            yield file, check_contained(file, path.stat().st_size)
     except ReachesOutside as error:
         raise InputError(
             f"The HDF5 file {path} is refused: {error}. Save the model again from the program that made it."
@@ -46,17 +45,20 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         ) from error
 
 
-def check_member(content: bytes) -> None:
+def check_member(content: bytes) -> int:
     """Checks an HDF5 file in memory as `open_hdf5` does.
+
+    Returns:
+        How many numbers its tensors hold.
 
     Raises:
         ReachesOutside: If it refers to other files or claims more numbers than it can hold.
     """
     with h5py.File(io.BytesIO(content), "r") as file:
-        check_contained(file, len(content))
+        return check_contained(file, len(content))
 
 
-def check_contained(file: h5py.File, size: int) -> None:
+def check_contained(file: h5py.File, size: int) -> int:
     """Checks that nothing in a file refers to other files, and that its tensors fit into it.
 
     HDF5 reads external links, external storage and virtual datasets from any path they name
@@ -66,12 +68,15 @@ def check_contained(file: h5py.File, size: int) -> None:
         file: The file.
         size: Its length in bytes.
 
+    Returns:
+        How many numbers its tensors hold.
+
     Raises:
         ReachesOutside: If something does.
     """
     visited: set[int] = set()
     waiting: list[h5py.Group] = [file]
-    total = 0
+    total = numbers = 0
     while waiting:
         group = waiting.pop()
         # Hard links may form cycles.
@@ -92,8 +97,10 @@ def check_contained(file: h5py.File, size: int) -> None:
                 if item.external or item.is_virtual:
                     raise ReachesOutside(f"its tensor {name!r} lies in another file")
                 total += item.nbytes
+                numbers += item.size or 0
     if total > max(_LARGEST_EXPANSION * size, _ALWAYS_FINE):
         raise ReachesOutside(f"it claims {total} bytes of weights in a file of {size}")
+    return numbers
 
 
 def is_whole_model(file: h5py.File) -> bool:

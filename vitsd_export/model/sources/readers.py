@@ -84,19 +84,19 @@ def read_hdf5(reading: Reading) -> Content:
         InputError: If it cannot be used.
     """
     path = reading.path
-    with open_hdf5(path) as file:
+    with open_hdf5(path) as (file, stored):
         whole = is_whole_model(file)
         tensors = read_layers(file) if whole or is_keras_2_weights(file) else []
         size = input_size(file) if whole else None
     if whole and reading.preset is None:
-        return _read_whole(reading, tensors, size)
+        return _read_whole(reading, tensors, size, stored)
     if tensors:
         return Content(_mapped(tensors, reading), "weights of Keras 2")
     with _named(path, ".weights.h5") as named:
         return Content(load_weights(named, reading.preset, path), "weights of Keras 3")
 
 
-def _read_whole(reading: Reading, tensors: Tensors, size: int | None) -> Content:
+def _read_whole(reading: Reading, tensors: Tensors, size: int | None, stored: int) -> Content:
     form = "whole model in HDF5"
     if size is not None:
         # Layers of the published model's own are not known to Keras; its weights are all that is needed.
@@ -104,7 +104,11 @@ def _read_whole(reading: Reading, tensors: Tensors, size: int | None) -> Content
             return Content(map_weights(tensors, size), f"{form}, weights mapped")
     with _named(reading.path, ".h5") as named:
         model = load_with_keras(
-            named, custom_objects=reading.custom_objects, trust=reading.trust, shown=reading.path
+            named,
+            stored,
+            custom_objects=reading.custom_objects,
+            trust=reading.trust,
+            shown=reading.path,
         )
     return Content(model, form)
 
