@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -356,5 +357,5 @@ def test_a_layer_that_enlarges_images_beyond_any_memory_is_refused(sandbox: Path
     x = keras.layers.UpSampling2D(20_000)(image)
     path = sandbox / "model.keras"
     keras.Model(image, keras.layers.GlobalAveragePooling2D()(x)).save(path)
-    with pytest.raises(InputError, match="up_sampling2d.* makes a tensor of shape"):
+    with pytest.raises(InputError, match=r"up_sampling2d.* makes a tensor of shape"):
         load_model(path)

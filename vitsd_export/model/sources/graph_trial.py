@@ -4,6 +4,7 @@ A graph that is damaged or made to harm can crash TensorFlow or never end, neith
 catch. What has run through here may be loaded.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,13 +32,16 @@ def try_graph(folder: Path, signature: str, images: np.ndarray) -> np.ndarray:
     with tempfile.TemporaryDirectory(prefix="vitsd-export-") as scratch:
         question, answer = Path(scratch) / "images.npy", Path(scratch) / "answers.npy"
         np.save(question, images)
-        command = [sys.executable, "-m", __name__, str(folder), signature, scratch]
+        # With the modules of this process, and none that happens to lie in the current folder.
+        command = [sys.executable, "-P", "-m", __name__, str(folder), signature, scratch]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         try:
             finished = subprocess.run(
                 command,
                 capture_output=True,
                 text=True,
                 errors="replace",
+                env=environment,
                 timeout=LIMIT_SECONDS,
                 check=False,
             )
