@@ -13,7 +13,7 @@ from tests.e2e.test_gates import tree
 from tests.keras_models import small_config, small_transformer
 from tests.sources.legacy import Legacy
 from tests.sources.test_any_classifier import functional
-from vitsd_export import convert
+from vitsd_export import to_keras
 from vitsd_export.lowering.reading import read_graph
 from vitsd_export.model.checkpoint import load_model
 from vitsd_export.model.config import PRESETS
@@ -131,7 +131,7 @@ def test_a_file_that_answers_otherwise_is_not_written(
             return real(source, **options)
 
     monkeypatch.setattr("vitsd_export.model.checkpoint.load_model", load)
-    monkeypatch.setattr(convert, "locate", lambda source: source)
+    monkeypatch.setattr(to_keras, "locate", lambda source: source)
     target = tmp_path / "out.keras"
     target.write_bytes(b"old")
     outcome = run_command("convert", "source.keras", target)
