@@ -22,7 +22,7 @@ from vitsd_export.digest import file_sha256
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError, VerificationError
 from vitsd_export.exporters.manifest import Format, Manifest, TensorSpec, sidecar_path
 from vitsd_export.measure.gates import Verification
-from vitsd_export.model.sources.location import source_name
+from vitsd_export.model.sources.location import loading_step, source_name
 from vitsd_export.model.sources.options import SourceOptions
 from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.publishing import check_target, publish, staging
@@ -135,7 +135,7 @@ class Export:
         self._progress = progress
         self._verify = verify
         given = named_labels(labels) if labels else None
-        progress("loading the model")
+        progress(loading_step(model))
         self._reference = Reference.load(model, preset=preset, **source)
         self._loaded = self._reference.loaded
         for note in self._loaded.notes:

@@ -12,7 +12,7 @@ from vitsd_export.data.labels import default_labels, named_labels
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import InputError, UsageError, VerificationError
 from vitsd_export.model.damage import reason
-from vitsd_export.model.sources.location import locate
+from vitsd_export.model.sources.location import loading_step, locate
 from vitsd_export.model.sources.options import SourceOptions
 from vitsd_export.publishing import check_target, publish, staging
 
@@ -75,7 +75,7 @@ def convert_model(
         raise UsageError(f"{output} must end in .keras: Keras goes by the name.")
     check_target(output, folder=False)
     given = named_labels(labels) if labels else None
-    progress("loading the model")
+    progress(loading_step(source))
     location = locate(source)
     use_tensorflow()
     from vitsd_export.model.checkpoint import load_model, write_archive

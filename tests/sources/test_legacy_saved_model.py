@@ -12,6 +12,7 @@ import tensorflow as tf
 from tests.command_line import run_command
 from tests.sources.legacy import NARROW, PUBLISHED, Legacy, train_legacy
 from vitsd_export.data.labels import CIFAR100_FINE_CLASSES
+from vitsd_export.errors import InputError
 from vitsd_export.export import Export, Target
 from vitsd_export.lowering.reading import read_graph
 from vitsd_export.model.checkpoint import load_model
@@ -79,6 +80,19 @@ def test_a_graph_that_answers_otherwise_than_its_weights_is_exported_as_it_is(
     assert loaded.is_graph
     assert loaded.provenance["form"] == "SavedModel of TF-Keras 2, graph"
     assert "its weights fit, but its graph answers otherwise" in loaded.notes[0]
+    assert largest_difference(loaded.model, legacy.answers()) <= 1e-5
+
+
+def test_a_graph_that_this_tensorflow_cannot_run_leaves_the_weights(
+    legacy: Legacy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(folder: Path, *_: Any) -> np.ndarray:
+        raise InputError(f"The SavedModel {folder} cannot be run")
+
+    monkeypatch.setattr(saved_model, "try_graph", fail)
+    loaded = load_model(legacy.saved_model)
+    assert "could not be compared with its graph" in loaded.notes[0]
+    assert "difference" not in loaded.provenance
     assert largest_difference(loaded.model, legacy.answers()) <= 1e-5
 
 

@@ -40,6 +40,11 @@ def source_name(source: str | Path) -> str:
     return _SUFFIXES.sub("", path.name or path.resolve().name)
 
 
+def loading_step(source: str | Path) -> str:
+    """Returns what to tell a user who waits for a source."""
+    return f"fetching and loading {source}" if hub.is_address(source) else "loading the model"
+
+
 def locate(source: str | Path | Location) -> Location:
     """Finds a source, downloads it if need be; needs no Keras to say that there is none.
 

@@ -56,18 +56,7 @@ def read_saved_model(reading: Reading) -> Content:
     use_tensorflow()
     from vitsd_export.model.sources.saved_model import load_saved_model
 
-    found = load_saved_model(reading.path)
-    notes = () if found.note is None else (f"its graph is exported as it is: {found.note}",)
-    return Content(
-        found.model,
-        found.form,
-        card=_labels_beside(reading.path),
-        difference=found.difference,
-        takes_uint8=found.takes_uint8,
-        parameters=found.parameters,
-        is_graph=found.note is not None,
-        notes=notes,
-    )
+    return dataclasses.replace(load_saved_model(reading.path), card=_labels_beside(reading.path))
 
 
 def _labels_beside(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """SavedModel folders: of TF-Keras 2, of Keras 3, or of any other tool."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from vitsd_export.model.sources.published_architecture import (
     OtherWeights,
     map_weights,
 )
+from vitsd_export.model.sources.reading import Content
 from vitsd_export.model.sources.signature import ImageSignature, find_signature
 from vitsd_export.model.sources.tensors import Tensors
 
@@ -30,29 +30,7 @@ AGREEMENT = 1e-4
 _TRIAL_IMAGES = 4
 
 
-@dataclasses.dataclass(frozen=True)
-class FromSavedModel:
-    """A model that was read from a SavedModel.
-
-    Attributes:
-        model: Maps pixels to scores.
-        form: What it was, in words.
-        difference: Largest difference between the scores of the mapped model and of the graph, in parts
-            of the largest score; None if the graph is run as it is.
-        takes_uint8: Whether the graph takes whole pixels, which are not to be scaled.
-        parameters: Numbers in the graph's variables, which Keras does not see; None if it was mapped.
-        note: Why it is run as it is; None if it was mapped.
-    """
-
-    model: keras.Model
-    form: str
-    difference: float | None
-    takes_uint8: bool
-    parameters: int | None
-    note: str | None
-
-
-def load_saved_model(folder: Path) -> FromSavedModel:
+def load_saved_model(folder: Path) -> Content:
     """Loads a SavedModel: by its weights if it is the published architecture, else as it is.
 
     The mapped model must answer as the graph does; otherwise the graph is what is exported.
@@ -68,24 +46,45 @@ def load_saved_model(folder: Path) -> FromSavedModel:
     weights = (
         _weights(folder) if _has_variables(meta_graph) else OtherWeights("it has no variables")
     )
-    answers = try_graph(folder, signature.name, images)
-    if answers.ndim != 2 or len(answers) != len(images) or answers.dtype.kind != "f":
-        raise InputError(
-            f"The SavedModel {folder} answers {len(images)} images with shape {answers.shape} of "
-            f"{answers.dtype}; expected one score a class, (None, classes)."
-        )
     form = _form(meta_graph)
+    mapped = f"{form}, weights mapped"
+    try:
+        answers = try_graph(folder, signature.name, images)
+    except InputError as error:
+        if isinstance(weights, OtherWeights):
+            raise
+        try:
+            model = map_weights(weights, size)
+        except OtherWeights:
+            raise error from None
+        note = (
+            "its weights fit the published architecture, but could not be compared with its graph: "
+            f"{error}"
+        )
+        return Content(model, mapped, notes=(note,))
+    _check_answers(answers, len(images), folder)
     try:
         model, difference = _mapped(weights, images.astype(np.float32), answers)
     except OtherWeights as other:
         layer = SavedModelGraph(folder, signature, answers.shape[1])
         image = keras.Input((size, size, 3), name="image")
-        model = keras.Model(image, layer(image))
-        takes_uint8 = signature.dtype == "uint8"
-        return FromSavedModel(
-            model, f"{form}, graph", None, takes_uint8, layer.parameters, str(other)
+        return Content(
+            keras.Model(image, layer(image)),
+            f"{form}, graph",
+            takes_uint8=signature.dtype == "uint8",
+            parameters=layer.parameters,
+            is_graph=True,
+            notes=(f"its graph is exported as it is: {other}",),
         )
-    return FromSavedModel(model, f"{form}, weights mapped", difference, False, None, None)
+    return Content(model, mapped, difference=difference)
+
+
+def _check_answers(answers: np.ndarray, count: int, folder: Path) -> None:
+    if answers.ndim != 2 or len(answers) != count or answers.dtype.kind != "f":
+        raise InputError(
+            f"The SavedModel {folder} answers {count} images with shape {answers.shape} of "
+            f"{answers.dtype}; expected one score a class, (None, classes)."
+        )
 
 
 def _has_variables(meta_graph: Any) -> bool:
