@@ -836,7 +836,10 @@ def _info_rows(info: Any) -> Iterator[tuple[str, str]]:
     shown = ", ".join(manifest.labels[:10])
     more = len(manifest.labels) - 10
     yield "labels", f"{len(manifest.labels)}: {shown}" + (f", … {more} more" if more > 0 else "")
-    yield "made from", f"{manifest.source['name']} (SHA-256 {manifest.source['sha256'][:16]}…)"
+    source = manifest.source
+    origin = source.get("origin", source["name"])
+    commit = f", commit {source['revision'][:12]}" if "revision" in source else ""
+    yield "made from", f"{origin} (SHA-256 {source['sha256'][:16]}…{commit})"
     if manifest.calibration:
         used = manifest.calibration
         yield (

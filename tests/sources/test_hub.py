@@ -173,6 +173,15 @@ def test_without_a_network_nor_a_cache_the_message_says_what_to_do(tmp_path: Pat
     assert "folder of a copy" in outcome.error
 
 
+def test_a_connection_that_breaks_is_told(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.broken = True
+    with pytest.raises(EnvironmentProblem, match="could not be downloaded"):
+        locate(ADDRESS)
+    # Nothing half of a file is taken for the whole later.
+    hub.broken = False
+    assert load_model(ADDRESS).num_classes == 10
+
+
 def test_offline_mode_is_heeded(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
@@ -206,3 +215,6 @@ def test_the_published_model_s_command(
     assert manifest["source"]["origin"] == "hf://keras-io/vit_small_ds_v2"
     assert manifest["source"]["revision"] == COMMIT
     assert manifest["labels"][:2] == ["apple", "aquarium_fish"]
+    shown = run_command("inspect", "vit_small_ds_v2.onnx").stdout
+    assert "hf://keras-io/vit_small_ds_v2" in shown
+    assert f"commit {COMMIT[:12]}" in " ".join(shown.split())

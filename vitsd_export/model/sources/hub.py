@@ -87,6 +87,7 @@ def download(address: Address) -> tuple[Path, str]:
     try:
         import huggingface_hub
         from huggingface_hub import errors
+        from huggingface_hub.utils import httpx
     except ImportError as error:
         raise EnvironmentProblem(
             f"{address} needs the package huggingface_hub: pip install 'vitsd-export[hub]'. Or download "
@@ -119,9 +120,9 @@ def download(address: Address) -> tuple[Path, str]:
             "cannot be reached. Connect to the network and run this again (once downloaded, no network "
             "is needed), or give the folder of a copy."
         ) from error
-    except (errors.HfHubHTTPError, OSError, ValueError) as error:
+    except (httpx.HTTPError, OSError, ValueError) as error:
         raise EnvironmentProblem(
-            f"{address} could not be downloaded: {' '.join(str(error).split())[:300]}. Try again later, "
+            f"{address} could not be downloaded: {_one_line(error)}. Try again later, "
             "or give the folder of a copy."
         ) from error
     if not _COMMIT.fullmatch(folder.name):
@@ -157,3 +158,7 @@ def choose_file(folder: Path, address: Address) -> Path:
         f"{address} holds no Keras model: no SavedModel, .keras or .h5 file. If it was made with "
         "another framework, nothing can be exported."
     )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300].rstrip(".")
