@@ -35,8 +35,8 @@ from vitsd_export.lowering.graph import Array, Dense, Graph, Head, LowRankDense
 LADDER = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 SUFFICIENT_AGREEMENT = 0.995
 
-# Added to the Fisher information, by its mean eigenvalue, so that it can be inverted. On held-out images zero,
-# a tenth and a whole are equally good.
+# Added to the Fisher information, by its mean eigenvalue, so that it has an inverse. Zero, a tenth and a
+# whole are equally good on held-out images.
 _RIDGE = 0.1
 # Eigenvalues below this share of the first are noise.
 _SMALLEST_EIGENVALUE = 1e-12
