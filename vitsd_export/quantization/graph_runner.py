@@ -17,7 +17,7 @@ from vitsd_export.lowering.tensorflow_operators import TensorFlowOperators, Vari
 _BATCH = 32
 
 Progress = Callable[[int], None]
-Receive = Callable[[str, np.ndarray, np.ndarray], None]
+Observations = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def answers(graph: Graph, images: np.ndarray, progress: Progress = lambda _: None) -> np.ndarray:
@@ -72,22 +72,30 @@ def observe(
     graph: Graph,
     images: np.ndarray,
     layers: Collection[str],
-    receive: Receive,
     progress: Progress = lambda _: None,
-) -> None:
-    """Shows what enters and leaves dense layers, a batch of images at a time.
+) -> Iterator[Observations]:
+    """Yields what enters and leaves dense layers, a batch of images at a time.
 
     Args:
         graph: The graph.
         images: [N, size, size, 3] uint8 pixels.
         layers: Names of layers, as `dense_layers` tells them.
-        receive: Called with the name, the inputs [rows, inputs] and the outputs [rows, outputs] of each,
-            float32. A row is a token, or an image in the head.
         progress: Called with the number of images done.
+
+    Yields:
+        The inputs [rows, inputs] and the outputs [rows, outputs] by name, float32. A row is a token, or an
+        image in the head.
 
     Raises:
         InputError: If the images are not what the graph takes.
     """
+    run = observer(graph, layers)
+    for batch in image_batches(graph, images, progress):
+        yield run(batch)
+
+
+def observer(graph: Graph, layers: Collection[str]) -> Callable[[np.ndarray], Observations]:
+    """Returns a function that does for one batch of images what `observe` does for all."""
     variables = Variables()
 
     @_function(image_spec(graph))
@@ -97,9 +105,10 @@ def observe(
         compute(graph, operators, image, "answer" if graph.softmax else "logits")
         return {name: operators.seen[name] for name in layers}
 
-    for batch in image_batches(graph, images, progress):
-        for name, (inputs, outputs) in run(batch).items():
-            receive(name, inputs.numpy(), outputs.numpy())
+    def convert(batch: np.ndarray) -> Observations:
+        return {name: (x.numpy(), y.numpy()) for name, (x, y) in run(batch).items()}
+
+    return convert
 
 
 class ObservedOperators(TensorFlowOperators):
