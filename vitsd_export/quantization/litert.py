@@ -3,8 +3,8 @@
 | scheme | weights | activations |
 |---|---|---|
 | `float16` | half precision | float32 |
-| `dynamic` | int8 by output channel | float32; int8 inside the weighted layers, ranges at run time |
-| `int8` | int8 by output channel | as `dynamic`, but calibrated ranges wherever these suffice |
+| `dynamic-int8` | int8 by output channel | float32; int8 inside the weighted layers, ranges at run time |
+| `int8` | int8 by output channel | as `dynamic-int8`, but calibrated ranges wherever these suffice |
 
 A calibrated range is one for all images and tokens, and the layer's output is rounded to int8 as well;
 a range taken at run time is one for each token, and the output stays float32. So `int8` calibrates the
@@ -26,7 +26,7 @@ from vitsd_export.errors import InputError
 from vitsd_export.lowering.program import GEOMETRY_SCOPE
 from vitsd_export.quantization.calibration import WEIGHTED_OPERATORS, Calibration
 
-SCHEMES = ("float16", "dynamic", "int8")
+SCHEMES = ("float16", "dynamic-int8", "int8")
 
 # Six bits at 6.02 dB each. Chosen on training images: with every layer calibrated, vit-tiny-cifar10 names
 # another class than in float32 on 1.0 % of them, with this limit on 0.3 %, as with no layer calibrated.
