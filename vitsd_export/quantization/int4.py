@@ -6,8 +6,9 @@ from vitsd_export.quantization.rounding import GROUP, compensate
 
 _LOWEST, _HIGHEST = -8, 7
 
-# Scales that are tried: that of the block's largest magnitude, times these.
-_SHRINKAGES = np.linspace(1.0, 0.6, 21)
+# Scales that are tried: the block's extreme by these. With a negative one the extreme takes the side that
+# has a number more; beyond 7 or 8 it is clipped.
+_DIVISORS = np.concatenate([np.linspace(-13, -7, 25), np.linspace(7, 13, 25)])
 
 # A scale for more numbers is less exact and a smaller file; long columns average the rounding out.
 _LONG, _LONG_BLOCK, _BLOCK = 1024, 128, 16
@@ -59,20 +60,19 @@ def best_scales(blocks: np.ndarray) -> np.ndarray:
         blocks: [blocks, numbers, columns] float32.
 
     Returns:
-        [blocks, columns] float32, negative where the extreme is positive and takes -8; 1 for zeros.
+        [blocks, columns] float32, of either sign; 1 for zeros.
     """
     extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1)[:, None], axis=1)
     least = np.full(extreme.shape, np.inf, np.float32)
     best = np.ones_like(extreme)
-    for lowest in (_LOWEST, -_HIGHEST):
-        for shrinkage in _SHRINKAGES:
-            scale = extreme * np.float32(shrinkage / lowest)
-            scale[scale == 0] = 1
-            rounded = np.clip(np.rint(blocks / scale), _LOWEST, _HIGHEST)
-            error = np.square(rounded * scale - blocks).sum(axis=1, keepdims=True)
-            better = error < least
-            least = np.where(better, error, least)
-            best = np.where(better, scale, best)
+    for divisor in _DIVISORS:
+        scale = extreme / np.float32(divisor)
+        scale[scale == 0] = 1
+        rounded = np.clip(np.rint(blocks / scale), _LOWEST, _HIGHEST)
+        error = np.square(rounded * scale - blocks).sum(axis=1, keepdims=True)
+        better = error < least
+        least = np.where(better, error, least)
+        best = np.where(better, scale, best)
     return best[:, 0]
 
 

@@ -65,6 +65,7 @@ def quantize(
         InputError: If there is nothing to quantize.
         UsageError: If the model's opset lacks what the scheme needs, or a name is unknown.
     """
+    split_gemms(model, _scaled_gemms(model))
     layers = find_layers(model, keep_float)
     if scheme == "weight-only-int8":
         _compensate(model, layers, calibration, 127)
@@ -260,6 +261,18 @@ def _store_int4(model: onnx.ModelProto, layers: OnnxLayers, calibration: Calibra
     return set(chosen)
 
 
+def _scaled_gemms(model: onnx.ModelProto) -> list[str]:
+    """Returns the Gemms with factors, which onnxruntime forgets at the bias of one in integers."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Gemm"
+        and node.input[1] in constants
+        and any(_attribute(node, factor) not in (None, 1.0) for factor in ("alpha", "beta"))
+    ]
+
+
 def _largest(model: onnx.ModelProto, layers: OnnxLayers) -> list[str]:
     """Returns the fewest layers that hold most of the weights, of those that divide into blocks."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
@@ -353,6 +366,7 @@ def _cleaned(quantized: Any) -> onnx.ModelProto:
     """
     quantized.topological_sort()
     model = quantized.model
+    del model.metadata_props[:]
     used = {node.domain for node in model.graph.node} | {"", "ai.onnx"}
     kept = [entry for entry in model.opset_import if entry.domain in used]
     del model.opset_import[:]
