@@ -1,5 +1,6 @@
 """The function that is exported: uint8 image in, probabilities out."""
 
+import copy
 import dataclasses
 from collections.abc import Collection
 from typing import Any, Literal
@@ -88,6 +89,13 @@ class InferenceGraph(tf.Module):
         outcomes = rewrite(graph, without)
         self.rewrites = tuple(outcome.rewrite.name for outcome in outcomes if outcome.applied)
         self.lowered = outcomes[-1].graph
+
+    def with_lowered(self, lowered: Graph) -> "InferenceGraph":
+        """Returns the same function with another lowered graph."""
+        other = copy.copy(self)
+        other.lowered = lowered
+        other._weights = Variables()
+        return other
 
     def concrete_function(self, batch: int | None) -> Any:
         """Traces the function.

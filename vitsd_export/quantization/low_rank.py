@@ -30,6 +30,7 @@ import numpy as np
 
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.lowering.graph import Array, Dense, Graph, Head, LowRankDense
+from vitsd_export.quantization.held_out import FEWEST_HELD_OUT
 
 # Ranks that `auto` tries: steps of a third to a half, multiples of what SIMD units take at once.
 LADDER = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
@@ -40,8 +41,6 @@ SUFFICIENT_AGREEMENT = 0.995
 _RIDGE = 0.1
 # Eigenvalues below this share of the first are noise.
 _SMALLEST_EIGENVALUE = 1e-12
-# Fewer could not tell an agreement of 99.5 % from one of 99 %.
-_FEWEST_HELD_OUT = 200
 _ROWS_AT_ONCE = 512
 
 Progress = Callable[[str], None]
@@ -167,9 +166,9 @@ def compress_head(
     head = graph.head
     if rank != "auto" and rank < 1:
         raise UsageError(f"The rank of the head must be at least 1, not {rank}.")
-    if rank == "auto" and (held_out is None or len(held_out) < _FEWEST_HELD_OUT):
+    if rank == "auto" and (held_out is None or len(held_out) < FEWEST_HELD_OUT):
         raise InputError(
-            f"The rank of the head is chosen on at least {_FEWEST_HELD_OUT} training images that are not "
+            f"The rank of the head is chosen on at least {FEWEST_HELD_OUT} training images that are not "
             f"those of the calibration; {0 if held_out is None else len(held_out)} were given. Give more "
             "images, or a rank."
         )

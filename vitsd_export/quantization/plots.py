@@ -5,6 +5,7 @@ from typing import Any
 
 from vitsd_export.errors import EnvironmentProblem
 from vitsd_export.publishing import publish, staging
+from vitsd_export.quantization.search import Outcome
 from vitsd_export.quantization.sensitivity import Sensitivity
 
 _DPI = 150
@@ -36,6 +37,54 @@ def write_sensitivity_plot(sensitivity: Sensitivity, path: Path, title: str) -> 
     axes.set_title(f"{title}, {sensitivity.images} images", fontsize=10, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.08, y=0.01)
+    _save(figure, path)
+
+
+def write_pareto_plot(outcome: Outcome, path: Path, title: str) -> None:
+    """Writes a PNG of the candidates of a search: loss against time, the area of a point its file.
+
+    Raises:
+        EnvironmentProblem: If matplotlib is missing, or the file cannot be written.
+    """
+    figure, axes = _figure(8.0, 5.5)
+    trials = [trial for trial in outcome.trials if trial.figures is not None]
+    largest = max(trial.figures.bytes for trial in trials if trial.figures)
+    front = []
+    for trial in trials:
+        figures, drop = trial.figures, outcome.drop(trial)
+        if figures is None or drop is None:
+            continue
+        is_front = trial.candidate in outcome.pareto
+        if is_front:
+            front.append((figures.latency_ratio, drop))
+        axes.scatter(
+            figures.latency_ratio,
+            drop,
+            s=30 + 400 * figures.bytes / largest,
+            color=_BLUE if is_front else _GREY,
+            alpha=0.6,
+            edgecolors=_ORANGE if trial.candidate == outcome.best else "none",
+            linewidths=2.5,
+        )
+        note = f"{trial.candidate.name}\n{figures.bytes / 1e6:.2f} MB"
+        axes.annotate(
+            note,
+            (figures.latency_ratio, drop),
+            xytext=(7, 7),
+            textcoords="offset points",
+            fontsize=6,
+            color="0.1" if is_front else "0.5",
+        )
+    front.sort()
+    axes.plot(*zip(*front, strict=True), color=_BLUE, linewidth=0.8, zorder=0)
+    axes.axhline(outcome.max_drop, color=_ORANGE, linestyle=":", linewidth=1)
+    axes.set_xlabel("time of a call, by that of float32")
+    axes.set_ylabel("loss of top-1 accuracy, percentage points")
+    axes.set_title(title, fontsize=10, parse_math=False)
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    axes.margins(0.15)
+    axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
 
 
