@@ -119,8 +119,7 @@ def quantize_model(
                 trials.measure,
                 schemes=chosen,
                 head_ranks=trials.head_ranks(),
-                # LiteRT's quantizer is not told of single layers.
-                layers=len(trials.layers(BASELINE, None)) if format == "onnx" else 0,
+                layers=trials.layer_count,
                 max_drop=max_drop,
                 objective=objective,
                 state=state,
@@ -177,6 +176,14 @@ class _Trials(contextlib.ExitStack):
             return (None, rank)
         return (None, rank, 2 * rank)
 
+    @property
+    def layer_count(self) -> int:
+        """Number of layers that can stay in float32; LiteRT's quantizer is not told of single layers."""
+        from vitsd_export.lowering.dense_layers import dense_layers
+
+        graph = self._export.lowered
+        return len(dense_layers(graph)) if graph is not None and self._format == "onnx" else 0
+
     def layers(self, scheme: str, rank: int | None) -> tuple[str, ...]:
         """Returns the names of the layers, the most sensitive first."""
         graph = self._export.lowered
@@ -211,23 +218,20 @@ class _Trials(contextlib.ExitStack):
     def measure(self, candidate: Candidate) -> Figures:
         """Makes a candidate and measures it beside the float32 artifact."""
         data = self._images.held_out
-        with self._made(candidate) as runner:
+        baseline, expected = self._float32()
+        is_baseline = candidate == Candidate(BASELINE)
+        with contextlib.ExitStack() as stack:
+            runner = baseline if is_baseline else stack.enter_context(self._made(candidate))
             probabilities = runner.probabilities(data.images)
-            baseline, expected = self._float32()
-            # One image a call, as apps have them.
-            image = data.images[:1]
-            times = time_alternating(
-                {"float32": lambda: baseline.run(image), "candidate": lambda: runner.run(image)},
-                rounds=_ROUNDS,
-            )
-            path = runner.path
+            ratio = 1.0 if is_baseline else _latency_ratio(runner, baseline, data.images[:1])
+            size = runner.path.stat().st_size if runner.path is not None else 0
         labels = data.labels if data.class_names == self._export.labels else None
         return Figures(
             images=len(data),
             correct=None if labels is None else count_top_k(probabilities, labels),
             agreeing=int(np.count_nonzero(probabilities.argmax(axis=1) == expected)),
-            latency_ratio=times["candidate"].p50 / times["float32"].p50,
-            bytes=path.stat().st_size if path is not None else 0,
+            latency_ratio=ratio,
+            bytes=size,
         )
 
     def _float32(self) -> tuple[ImageRunner, np.ndarray]:
@@ -242,3 +246,12 @@ class _Trials(contextlib.ExitStack):
         target = self.target(candidate, path)
         self._export.convert(target, path, self._images.calibration, self._source)
         return open_runner(path, threads=1, trusted=True)
+
+
+def _latency_ratio(runner: ImageRunner, baseline: ImageRunner, image: np.ndarray) -> float:
+    """Returns the median time of a call by that of the baseline, both called in turn."""
+    times = time_alternating(
+        {"baseline": lambda: baseline.run(image), "candidate": lambda: runner.run(image)},
+        rounds=_ROUNDS,
+    )
+    return times["candidate"].p50 / times["baseline"].p50
