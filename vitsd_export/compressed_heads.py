@@ -57,6 +57,19 @@ class CompressedHeads:
             self._made[rank, source] = self._make(rank, source)
         return self._made[rank, source]
 
+    def images(self, source: CalibrationSource) -> TrainingImages:
+        """Returns the training images of a source, read once.
+
+        Raises:
+            UsageError: If they are test images.
+            InputError: If they cannot be read, or are too few.
+        """
+        if source not in self._images:
+            self._images[source] = read_training_images(
+                source, self._graph.image_size, self._progress
+            )
+        return self._images[source]
+
     def _make(self, rank: int | Literal["auto"], source: CalibrationSource) -> CompressedHead:
         from vitsd_export.quantization.low_rank import compress_head
 
@@ -65,11 +78,7 @@ class CompressedHeads:
                 "Only the head of a lowered model can be compressed, and this one is not: "
                 f"{self._graph.not_lowered_because}. Leave out --head-rank."
             )
-        if source not in self._images:
-            self._images[source] = read_training_images(
-                source, self._graph.image_size, self._progress
-            )
-        images = self._images[source]
+        images = self.images(source)
         compression = compress_head(
             self._graph.lowered,
             images.calibration.images,

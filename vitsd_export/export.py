@@ -35,6 +35,7 @@ from vitsd_export.verify import Reference, ReferenceAnswers, judge
 if TYPE_CHECKING:
     # At run time the import would bring up TensorFlow before its backend is chosen.
     from vitsd_export.lowering.graph import Graph
+    from vitsd_export.quantization.held_out import TrainingImages
     from vitsd_export.quantization.low_rank import HeadCompression
 
 _SUFFIXES: dict[Format, str] = {"saved_model": "-saved-model", "tflite": ".tflite", "onnx": ".onnx"}
@@ -185,6 +186,10 @@ class Export:
     ) -> "HeadCompression":
         """Returns what becomes of the model's head at a rank; see `CompressedHeads.get`."""
         return self._heads.get(rank, source).compression
+
+    def training_images(self, source: CalibrationSource) -> TrainingImages:
+        """Returns training images in two parts; see `CompressedHeads.images`."""
+        return self._heads.images(source)
 
     def run(self, target: Target, calibration: CalibrationSource | None = None) -> Exported:
         """Makes one artifact.

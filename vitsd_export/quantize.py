@@ -16,7 +16,7 @@ from vitsd_export.measure.accuracy import count_top_k
 from vitsd_export.measure.latency import time_alternating
 from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.quantization.calibration_images import CalibrationSource
-from vitsd_export.quantization.held_out import TrainingImages, read_training_images
+from vitsd_export.quantization.held_out import TrainingImages
 from vitsd_export.quantization.schemes import schemes_of
 from vitsd_export.quantization.search import (
     BASELINE,
@@ -112,7 +112,7 @@ def quantize_model(
     source = source or CalibrationSource()
     export = Export(model, preset=preset, progress=progress)
     with tempfile.TemporaryDirectory(prefix="vitsd-export-") as folder:
-        images = read_training_images(source, export.image_size, progress)
+        images = export.training_images(source)
         trials = _Trials(export, format, cpu, source, images, Path(folder), progress)
         with trials:
             outcome = search(
