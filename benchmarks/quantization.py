@@ -126,13 +126,15 @@ def measure_quantization(
             plan = Plan(runtime, count, 1, _ROUNDS, {k: str(v) for k, v in named.items()})
             times[count] = time_in_process(plan)
         for name, path in named.items():
-            measured = accuracy.get((format, name))
+            top1, drop, agreement = accuracy.get((format, name), (None, None, None))
             size = path.stat().st_size
             figures.append(
                 SchemeFigures(
                     format,
                     name,
-                    *(measured or (None, None, None)),
+                    top1,
+                    drop,
+                    agreement,
                     _size(files.get((format, name))),
                     {count: ms[name] for count, ms in times.items()},
                     {count: ms[name] / ms["stock float32"] for count, ms in times.items()},

@@ -81,7 +81,7 @@ class CompressedHeads:
         images = self.images(source)
         compression = compress_head(
             self._graph.lowered,
-            images.calibration.images,
+            images.observed.images,
             images.held_out.images,
             rank=rank,
             progress=self._progress,

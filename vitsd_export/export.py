@@ -187,7 +187,7 @@ class Export:
         """Returns what becomes of the model's head at a rank; see `CompressedHeads.get`."""
         return self._heads.get(rank, source).compression
 
-    def training_images(self, source: CalibrationSource) -> TrainingImages:
+    def training_images(self, source: CalibrationSource) -> "TrainingImages":
         """Returns training images in two parts; see `CompressedHeads.images`."""
         return self._heads.images(source)
 
@@ -216,7 +216,7 @@ class Export:
         with staging(target.path) as staged:
             self._progress(f"converting to {target.format}, {target.scheme}")
             statistics = self.convert(target, staged, images, source)
-            manifest = self._manifest(target, images, source, statistics)
+            manifest = self._manifest(target, staged, images, source, statistics)
             if answers is not None:
                 self._progress(f"verifying {target.path.name} on {len(answers.data)} images")
                 verification = self._verify_staged(target, staged, answers)
@@ -280,6 +280,7 @@ class Export:
     def _manifest(
         self,
         target: Target,
+        staged: Path,
         images: ImageDataset | None,
         source: CalibrationSource,
         calibration: Calibration | None,
@@ -311,7 +312,7 @@ class Export:
                 "method": source.method,
                 "sha256": images.sha256(),
                 "weighted_layers": len(calibration.layers),
-                "calibrated_layers": _calibrated_layers(target, calibration),
+                "calibrated_layers": _calibrated_layers(target, staged, calibration),
             }
         return Manifest(
             format=target.format,
@@ -394,11 +395,17 @@ def _remedy(target: Target) -> str:
     )
 
 
-def _calibrated_layers(target: Target, calibration: Calibration) -> int:
+def _calibrated_layers(target: Target, staged: Path, calibration: Calibration) -> int:
     """How many layers compute with ranges from the images."""
-    if target.format == "tflite" and target.scheme == "int8":
+    if target.format == "tflite":
+        if target.scheme != "int8":
+            return len(calibration.layers)
         return len(calibration.layers_above(SUFFICIENT_SQNR))
-    return len(calibration.layers)
+    from vitsd_export.inspection import inspect_artifact
+
+    products = inspect_artifact(staged).graph.products
+    rounded = [entry for entry in products if entry.bytes and entry.numbers == "int8"]
+    return len(rounded) if target.scheme in ("int8", "int4") else 0
 
 
 def _embed(format: Format, staged: Path, manifest: Manifest) -> None:

@@ -172,10 +172,13 @@ def test_a_model_without_weights_is_refused() -> None:
         calibrate_onnx(model, PICTURES)
 
 
-def test_a_gemm_becomes_a_product_and_a_sum_with_the_same_answer() -> None:
+@pytest.mark.parametrize("subtract", [False, True])
+def test_a_gemm_becomes_a_product_and_a_sum_with_the_same_answer(subtract: bool) -> None:
     model = dense_network()
-    split_gemms(model, ["layer0", "layer1", "layer2"])
-    assert "Gemm" not in {node.op_type for node in model.graph.node}
+    split_gemms(model, ["layer0", "layer1", "layer2"], subtract=subtract)
+    kinds = [node.op_type for node in model.graph.node]
+    assert "Gemm" not in kinds
+    assert kinds.count("Sub" if subtract else "Add") == 2
     onnx.checker.check_model(model, full_check=True)
     np.testing.assert_allclose(run(model, PICTURES), dense_answers(PICTURES), atol=1e-5)
 

@@ -230,7 +230,7 @@ def _store_int4(model: onnx.ModelProto, layers: OnnxLayers, calibration: Calibra
         raise UsageError(
             "No dense layer of this model has rows that divide into blocks for int4. Use int8."
         )
-    split_gemms(model, chosen)
+    split_gemms(model, chosen, subtract=True)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     dequantized = []
     for node in model.graph.node:
@@ -294,12 +294,14 @@ def _largest(model: onnx.ModelProto, layers: OnnxLayers) -> list[str]:
     return chosen
 
 
-def split_gemms(model: onnx.ModelProto, names: Collection[str]) -> None:
+def split_gemms(model: onnx.ModelProto, names: Collection[str], *, subtract: bool = False) -> None:
     """Makes products and sums of dense layers, in place; the product keeps the layer's name.
 
     Args:
         model: The model.
         names: Nodes with constant weights; those that are no Gemm are left as they are.
+        subtract: Whether the negative bias is subtracted instead. onnxruntime joins a product and a sum
+            to a Gemm again, and before 1.31 knew no kernel for one in four bits.
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes: list[NodeProto] = []
@@ -323,13 +325,15 @@ def split_gemms(model: onnx.ModelProto, names: Collection[str]) -> None:
             continue
         product, bias = f"{answer}/product", node.input[2]
         beta = _attribute(node, "beta")
-        if beta not in (None, 1.0):
-            bias = f"{node.name}/bias"
-            scaled = numpy_helper.to_array(weights[node.input[2]]) * np.float32(beta)
+        factor = (-1.0 if subtract else 1.0) * (1.0 if beta is None else beta)
+        if factor != 1:
+            bias = f"{node.name}/scaled_bias"
+            scaled = numpy_helper.to_array(weights[node.input[2]]) * np.float32(factor)
             model.graph.initializer.append(numpy_helper.from_array(scaled, bias))
+        kind = "Sub" if subtract else "Add"
         nodes += [
             helper.make_node("MatMul", [node.input[0], kernel], [product], node.name),
-            helper.make_node("Add", [product, bias], [answer], f"{node.name}/bias_added"),
+            helper.make_node(kind, [product, bias], [answer], f"{node.name}/bias_added"),
         ]
     used = {name for node in nodes for name in node.input}
     for tensor in list(model.graph.initializer):
