@@ -43,44 +43,41 @@ def write_sensitivity_plot(sensitivity: Sensitivity, path: Path, title: str) -> 
 def write_pareto_plot(outcome: Outcome, path: Path, title: str) -> None:
     """Writes a PNG of the candidates of a search: loss against time, the area of a point its file.
 
+    Points are numbered; names and sizes stand beside the panel, because good candidates lie close together.
+
     Raises:
         EnvironmentProblem: If matplotlib is missing, or the file cannot be written.
     """
-    figure, axes = _figure(8.0, 5.5)
-    trials = [trial for trial in outcome.trials if trial.figures is not None]
-    largest = max(trial.figures.bytes for trial in trials if trial.figures)
-    front = []
-    for trial in trials:
-        figures, drop = trial.figures, outcome.drop(trial)
-        if figures is None or drop is None:
-            continue
-        is_front = trial.candidate in outcome.pareto
-        if is_front:
-            front.append((figures.latency_ratio, drop))
+    figure, axes = _figure(10.0, 5.5)
+    points = [
+        (trial.candidate, trial.figures, outcome.drop(trial))
+        for trial in outcome.trials
+        if trial.figures is not None
+    ]
+    largest = max(figures.bytes for _, figures, _ in points)
+    lines = []
+    for number, (candidate, figures, drop) in enumerate(points, start=1):
+        is_front, is_best = candidate in outcome.pareto, candidate == outcome.best
         axes.scatter(
             figures.latency_ratio,
             drop,
             s=30 + 400 * figures.bytes / largest,
             color=_BLUE if is_front else _GREY,
             alpha=0.6,
-            edgecolors=_ORANGE if trial.candidate == outcome.best else "none",
+            edgecolors=_ORANGE if is_best else "none",
             linewidths=2.5,
         )
-        note = f"{trial.candidate.name}\n{figures.bytes / 1e6:.2f} MB"
-        axes.annotate(
-            note,
-            (figures.latency_ratio, drop),
-            xytext=(7, 7),
-            textcoords="offset points",
-            fontsize=6,
-            color="0.1" if is_front else "0.5",
-        )
-    front.sort()
-    axes.plot(*zip(*front, strict=True), color=_BLUE, linewidth=0.8, zorder=0)
+        # Every other number above, so that two neighbours can be read.
+        shift = (6, 6) if number % 2 else (6, -12)
+        where = (figures.latency_ratio, drop)
+        axes.annotate(str(number), where, xytext=shift, textcoords="offset points", fontsize=8)
+        mark = " (best)" if is_best else ""
+        lines.append(f"{number}  {candidate.name}, {figures.bytes / 1e6:.2f} MB{mark}")
+    axes.text(1.02, 1.0, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=8)
     axes.axhline(outcome.max_drop, color=_ORANGE, linestyle=":", linewidth=1)
     axes.set_xlabel("time of a call, by that of float32")
     axes.set_ylabel("loss of top-1 accuracy, percentage points")
-    axes.set_title(title, fontsize=10, parse_math=False)
+    axes.set_title(f"{title}: no other equals or beats a blue one", fontsize=10, parse_math=False)
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
     axes.margins(0.15)
