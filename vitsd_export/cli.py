@@ -153,6 +153,12 @@ KeepFloat = Annotated[
         "--keep-float", help="Leave a layer in float; may be given again.", metavar="NAME"
     ),
 ]
+HeadRank = Annotated[
+    str,
+    typer.Option(
+        help="Width that the head's wide layers are narrowed to inside: a number, auto or off."
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", callback=_set_json, help="One JSON document on standard output.")
 ]
@@ -174,6 +180,16 @@ def _source(
     input_range: sources.InputRange | None, custom_objects: str | None, trust: bool
 ) -> sources.SourceOptions:
     return {"input_range": input_range, "custom_objects": custom_objects, "trust": trust}
+
+
+def _parse_head_rank(rank: str) -> int | Literal["auto"] | None:
+    if rank == "auto":
+        return "auto"
+    if rank == "off":
+        return None
+    if not rank.isdecimal() or int(rank) < 1:
+        raise UsageError(f"--head-rank must be a number from 1, auto or off, not {rank!r}.")
+    return int(rank)
 
 
 def _choose_scheme(scheme: str | None, quantize: bool) -> str:
@@ -321,6 +337,7 @@ def onnx(
     ] = None,
     batch: Annotated[str, typer.Option(help="Images in a call: a number, or dynamic.")] = "dynamic",
     keep_float: KeepFloat = None,
+    head_rank: HeadRank = "off",
     calibration_data: CalibrationData = "sample",
     calibration_data_dir: CalibrationDataDir = None,
     calibration_split: CalibrationSplit = "train",
@@ -349,6 +366,7 @@ def onnx(
         opset=opset,
         cpu=cpu,
         keep_float=tuple(keep_float or ()),
+        head_rank=_parse_head_rank(head_rank),
     )
     _run(
         [target],
@@ -385,6 +403,7 @@ def tflite(
     scheme: Scheme = None,
     batch: Annotated[int, typer.Option(min=1, help="Images in a call.")] = 1,
     keep_float: KeepFloat = None,
+    head_rank: HeadRank = "off",
     calibration_data: CalibrationData = "sample",
     calibration_data_dir: CalibrationDataDir = None,
     calibration_split: CalibrationSplit = "train",
@@ -407,7 +426,16 @@ def tflite(
     chosen = _choose_scheme(scheme, quantize)
     path = _output_path(output, default_name(model, "tflite", chosen))
     _run(
-        [Target("tflite", path, chosen, batch=batch, keep_float=tuple(keep_float or ()))],
+        [
+            Target(
+                "tflite",
+                path,
+                chosen,
+                batch=batch,
+                keep_float=tuple(keep_float or ()),
+                head_rank=_parse_head_rank(head_rank),
+            )
+        ],
         CalibrationSource(
             calibration_data,
             calibration_samples,
@@ -708,6 +736,117 @@ def schemes(json: Json = False, debug: Debug = False) -> None:
             *(scheme.runs_on.get(format, "no") for format in ("tflite", "onnx")),
         )
     Console(highlight=False).print(table)
+
+
+@app.command()
+def quantize(
+    model: Annotated[
+        str, typer.Argument(help="Bundled model, .keras file, or .weights.h5 file with --preset.")
+    ] = DEFAULT_MODEL,
+    preset: Preset = None,
+    output: Output = None,
+    target: Annotated[
+        Literal["litert", "onnx"], typer.Option(help="Format of the artifact.")
+    ] = "onnx",
+    max_drop: Annotated[
+        float, typer.Option(help="Points of top-1 that may be lost on held-out training images.")
+    ] = 0.3,
+    objective: Annotated[
+        Literal["latency", "size"], typer.Option(help="What is to be least.")
+    ] = "latency",
+    scheme: Annotated[
+        list[str] | None, typer.Option(help="Scheme to try; may be given again. Default: all.")
+    ] = None,
+    cpu: Annotated[
+        Literal["avx2", "vnni", "arm"], typer.Option(help="What ONNX integers are chosen for.")
+    ] = "avx2",
+    calibration_data: CalibrationData = "sample",
+    calibration_data_dir: CalibrationDataDir = None,
+    calibration_samples: CalibrationSamples = 512,
+    calibration_seed: CalibrationSeed = 0,
+    plot: Annotated[Path | None, typer.Option(help="PNG to draw the candidates into.")] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Where measurements are kept. Default: beside the artifact."),
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Finds the fastest or smallest artifact within a loss of accuracy, and writes it."""
+    from vitsd_export.export import CalibrationSource, default_name
+    from vitsd_export.quantize import quantize_model
+
+    format: Literal["onnx", "tflite"] = "tflite" if target == "litert" else "onnx"
+    path = _output_path(output, default_name(model, format, "quantized"))
+    with _progress() as progress:
+        result = quantize_model(
+            model,
+            output=path,
+            format=format,
+            preset=preset,
+            max_drop=max_drop,
+            objective=objective,
+            schemes=scheme or (),
+            cpu=cpu,
+            source=CalibrationSource(
+                calibration_data, calibration_samples, calibration_seed, calibration_data_dir
+            ),
+            state=state or path.with_name(f"{path.name}.search.json"),
+            progress=progress,
+        )
+    if plot is not None:
+        from vitsd_export.quantization.plots import write_pareto_plot
+
+        write_pareto_plot(result.outcome, plot, path.name)
+    if _State.json:
+        _print_json(result.to_dict())
+        return
+    from vitsd_export.quantization_output import print_quantized
+
+    print_quantized(result)
+
+
+@app.command()
+def sensitivity(
+    model: Annotated[
+        str, typer.Argument(help="What it was made from; or a float32 artifact of it.")
+    ],
+    artifact: Artifact,
+    preset: Preset = None,
+    data: Annotated[
+        str, typer.Option(help="Training images: sample (bundled), cifar10, cifar100, or a folder.")
+    ] = "sample",
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of cifar10 or cifar100. Default: Keras's cache.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="How many of them.")] = 128,
+    plot: Annotated[Path | None, typer.Option(help="PNG to draw the layers into.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Shows which layers of an ONNX or LiteRT file lose most to quantization, the worst first."""
+    from vitsd_export.layer_sensitivity import artifact_sensitivity
+
+    with _progress() as progress:
+        found = artifact_sensitivity(
+            model,
+            artifact,
+            preset=preset,
+            data=data,
+            data_dir=data_dir,
+            samples=samples,
+            progress=progress,
+        )
+    if plot is not None:
+        from vitsd_export.quantization.plots import write_sensitivity_plot
+
+        write_sensitivity_plot(found, plot, artifact.name)
+    if _State.json:
+        _print_json(found.to_dict())
+        return
+    from vitsd_export.quantization_output import print_sensitivity
+
+    print_sensitivity(found)
 
 
 @app.command()

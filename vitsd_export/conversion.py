@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vitsd_export.backend import quiet_converters
 from vitsd_export.data.dataset import ImageDataset
@@ -31,6 +31,7 @@ class Target:
         opset: ONNX operator set; None leaves the choice to the exporter.
         cpu: What an ONNX file's integers are chosen for: see `quantization.onnx.quantize`.
         keep_float: Layers to leave in float32, by name.
+        head_rank: Rank of the head's wide layers, or `auto`; None to leave them whole.
     """
 
     format: Format
@@ -40,6 +41,7 @@ class Target:
     opset: int | None = None
     cpu: "Cpu" = "avx2"
     keep_float: tuple[str, ...] = ()
+    head_rank: int | Literal["auto"] | None = None
 
     @property
     def calibrated(self) -> bool:

@@ -9,11 +9,12 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
 from vitsd_export import __version__
+from vitsd_export.compressed_heads import CompressedHeads
 from vitsd_export.conversion import Conversion, Target
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.labels import default_labels, named_labels
@@ -32,6 +33,12 @@ from vitsd_export.quantization.litert import SUFFICIENT_SQNR
 from vitsd_export.quantization.schemes import SCHEMES, find_scheme
 from vitsd_export.runtimes import open_runner
 from vitsd_export.verify import Reference, ReferenceAnswers, judge
+
+if TYPE_CHECKING:
+    # At run time the import would bring up TensorFlow before its backend is chosen.
+    from vitsd_export.lowering.graph import Graph
+    from vitsd_export.quantization.held_out import TrainingImages
+    from vitsd_export.quantization.low_rank import HeadCompression
 
 _SUFFIXES: dict[Format, str] = {"saved_model": "-saved-model", "tflite": ".tflite", "onnx": ".onnx"}
 _TOOLS: dict[Format, tuple[str, ...]] = {
@@ -158,6 +165,37 @@ class Export:
         if self._graph.not_lowered_because:
             progress(f"exporting the training graph: {self._graph.not_lowered_because}")
         self._conversion = Conversion(self._graph, progress)
+        self._heads = CompressedHeads(self._graph, progress)
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the model's images, in pixels."""
+        return self._loaded.image_size
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the model's classes."""
+        return self._labels
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the model's file."""
+        return self._loaded.sha256
+
+    @property
+    def lowered(self) -> "Graph | None":
+        """The lowered graph; None for a model of another architecture."""
+        return self._graph.lowered
+
+    def head_compression(
+        self, rank: int | Literal["auto"], source: CalibrationSource
+    ) -> "HeadCompression":
+        """Returns what becomes of the model's head at a rank; see `CompressedHeads.get`."""
+        return self._heads.get(rank, source).compression
+
+    def training_images(self, source: CalibrationSource) -> "TrainingImages":
+        """Returns training images in two parts; see `CompressedHeads.images`."""
+        return self._heads.images(source)
 
     def run(self, target: Target, calibration: CalibrationSource | None = None) -> Exported:
         """Makes one artifact.
@@ -183,7 +221,7 @@ class Export:
         answers = self._answers if self._verify else None
         with staging(target.path) as staged:
             self._progress(f"converting to {target.format}, {target.scheme}")
-            statistics = self._conversion.write(target, staged, images, source.method)
+            statistics = self.convert(target, staged, images, source)
             manifest = self._manifest(target, staged, images, source, statistics)
             if answers is not None:
                 self._progress(f"verifying {target.path.name} on {len(answers.data)} images")
@@ -200,6 +238,29 @@ class Export:
             publish(staged, target.path)
             publish(beside, sidecar_path(target.path))
         return Exported(target.path, manifest, verification, time.monotonic() - started)
+
+    def convert(
+        self, target: Target, path: Path, images: ImageDataset | None, source: CalibrationSource
+    ) -> Calibration | None:
+        """Writes a bare artifact: no manifest, nothing proven.
+
+        Args:
+            target: What to make.
+            path: Where to write it, whatever the target says.
+            images: Calibration images, if the scheme needs any.
+            source: Where these come from.
+
+        Returns:
+            What the ranges were taken from, if any were.
+
+        Raises:
+            UsageError: If the target cannot be expressed.
+            InputError: If the model or the images cannot be used.
+        """
+        conversion = self._conversion
+        if target.head_rank is not None:
+            conversion = self._heads.get(target.head_rank, source).conversion
+        return conversion.write(target, path, images, source.method)
 
     @functools.cached_property
     def _answers(self) -> ReferenceAnswers:
@@ -242,6 +303,9 @@ class Export:
                 options["cpu"] = target.cpu
         options["rewrites"] = list(graph.rewrites)
         options["runs_on"] = SCHEMES[target.scheme].runs_on[target.format]
+        if target.head_rank is not None:
+            head = self.head_compression(target.head_rank, source)
+            options["head"] = head.to_dict()
         if target.keep_float:
             options["keep_float"] = list(target.keep_float)
         ranges = None
@@ -285,6 +349,11 @@ def check(target: Target) -> None:
         EnvironmentProblem: If that folder cannot be written to.
     """
     find_scheme(target.scheme, target.format)
+    if target.head_rank is not None and target.scheme in ("float32", "float16"):
+        raise UsageError(
+            f"A head of low rank changes the answers by more than {target.scheme} may. Choose a scheme of "
+            "8 bits or fewer, or leave out --head-rank."
+        )
     if target.batch is not None and target.batch < 1:
         raise UsageError(f"The batch must be at least 1, not {target.batch}.")
     if target.format == "onnx" and target.opset is not None and target.opset not in ONNX_OPSETS:

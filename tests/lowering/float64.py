@@ -14,6 +14,7 @@ from vitsd_export.lowering.graph import (
     Dense,
     Graph,
     LayerNorm,
+    LowRankDense,
     PatchTokenizer,
     WindowTokenizer,
 )
@@ -33,6 +34,9 @@ def evaluate(graph: Graph, pixels: np.ndarray) -> np.ndarray:
         return x
     x = x.reshape(len(x), -1) if graph.head.pooling == "flatten" else x.mean(axis=1)
     for layer in graph.head.hidden:
+        if isinstance(layer, LowRankDense):
+            x = dense(layer.reduction, x)
+            layer = layer.expansion
         x = gelu(dense(layer, x))
     logits = dense(graph.head.logits, x)
     return softmax(logits) if graph.softmax else logits

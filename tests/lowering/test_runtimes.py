@@ -1,5 +1,6 @@
 """The lowered graph in each runtime, against float64."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vitsd_export.backend import quiet_converters
 from vitsd_export.data.sample import load_sample
 from vitsd_export.exporters.onnx import write_onnx
 from vitsd_export.exporters.tflite import convert
+from vitsd_export.lowering.graph import Dense, LowRankDense
 from vitsd_export.lowering.inference_graph import InferenceGraph
 from vitsd_export.lowering.reading import read_graph
 from vitsd_export.model.checkpoint import LoadedModel, load_model
@@ -75,6 +77,29 @@ def test_choices_that_change_the_layout_run_in_litert(kind: str, left_out: str) 
     images = pixels(trained).astype(np.uint8)
     answers = in_litert(inference_graph(model, without), images)
     assert relative_error(answers, evaluate(trained, images)) <= FLOAT32
+
+
+def test_a_head_of_low_rank_runs_in_every_runtime(tmp_path: Path) -> None:
+    graph = inference_graph(build_small(**{**KINDS["wide heads"], "head_units": (24, 16)}), [])
+    assert graph.lowered is not None
+    assert graph.lowered.head is not None
+    rng = np.random.default_rng(5)
+    hidden: list[Dense | LowRankDense] = list(graph.lowered.head.hidden)
+    hidden[0] = LowRankDense(
+        Dense(rng.normal(size=(128, 5)) / 8, rng.normal(size=5)),
+        Dense(rng.normal(size=(5, 24)), rng.normal(size=24)),
+    )
+    head = dataclasses.replace(graph.lowered.head, hidden=tuple(hidden))
+    graph.lowered = dataclasses.replace(graph.lowered, head=head)
+    images = pixels(graph.lowered).astype(np.uint8)
+    expected = evaluate(graph.lowered, images)
+    (answers,) = graph.concrete_function(None)(images).values()
+    assert relative_error(np.asarray(answers), expected) <= FLOAT32
+    in_onnx = in_onnxruntime(graph, images, tmp_path / "x.onnx", 21)
+    assert relative_error(in_onnx, expected) <= FLOAT32
+    assert relative_error(in_litert(graph, images), expected) <= FLOAT32
+    names = [node.name for node in onnx.load(tmp_path / "x.onnx").graph.node]
+    assert "head/dense0/reduced" in names
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,19 @@ class Dense:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class LowRankDense:
+    """x ↦ expansion(reduction(x)): a dense layer of low rank, as two narrow ones.
+
+    Attributes:
+        reduction: [inputs, rank], without a bias.
+        expansion: [rank, outputs].
+    """
+
+    reduction: Dense
+    expansion: Dense
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class LayerNorm:
     """x ↦ (x - mean) / √(variance + epsilon) · gamma + beta, over the last axis.
 
@@ -168,7 +181,7 @@ class Head:
     """
 
     pooling: Literal["flatten", "mean"]
-    hidden: tuple[Dense, ...]
+    hidden: tuple[Dense | LowRankDense, ...]
     logits: Dense
 
 

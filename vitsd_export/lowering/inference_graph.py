@@ -1,18 +1,18 @@
 """The function that is exported: uint8 image in, probabilities out."""
 
+import copy
 import dataclasses
 from collections.abc import Collection
 from typing import Any, Literal
 
-import numpy as np
 import tensorflow as tf
 
 from vitsd_export.errors import UsageError
-from vitsd_export.lowering.graph import Array, Graph
+from vitsd_export.lowering.graph import Graph
 from vitsd_export.lowering.program import compute
 from vitsd_export.lowering.reading import OtherArchitecture, read_graph
 from vitsd_export.lowering.rewrites import check_names, rewrite
-from vitsd_export.lowering.tensorflow_operators import TensorFlowOperators
+from vitsd_export.lowering.tensorflow_operators import TensorFlowOperators, Variables
 from vitsd_export.model.checkpoint import LoadedModel
 
 InputType = Literal["uint8", "float32"]
@@ -76,7 +76,7 @@ class InferenceGraph(tf.Module):
         self.not_lowered_because: str | None = None if lowering else "lowering is switched off"
         if lowering:
             self._lower(without)
-        self._weights = _Weights()
+        self._weights = Variables()
 
     def _lower(self, without: Collection[str]) -> None:
         try:
@@ -89,6 +89,13 @@ class InferenceGraph(tf.Module):
         outcomes = rewrite(graph, without)
         self.rewrites = tuple(outcome.rewrite.name for outcome in outcomes if outcome.applied)
         self.lowered = outcomes[-1].graph
+
+    def with_lowered(self, lowered: Graph) -> "InferenceGraph":
+        """Returns the same function with another lowered graph."""
+        other = copy.copy(self)
+        other.lowered = lowered
+        other._weights = Variables()
+        return other
 
     def concrete_function(self, batch: int | None) -> Any:
         """Traces the function.
@@ -114,21 +121,3 @@ class InferenceGraph(tf.Module):
             scores = tf.cast(scores, tf.float32)
             answer = tf.nn.softmax(scores) if self._softmax else scores
         return {self.output: tf.ensure_shape(answer, (image.shape[0], *self.answer_shape))}
-
-
-class _Weights:
-    """Variables by name, so that functions for several batches share them.
-
-    Variables and not constants: TensorFlow would copy these over and over when it optimises the graph.
-    """
-
-    def __init__(self) -> None:
-        self._variables: dict[str, tf.Variable] = {}
-
-    def __call__(self, values: Array, name: str) -> tf.Variable:
-        with tf.init_scope():
-            if name not in self._variables:
-                self._variables[name] = tf.Variable(
-                    np.asarray(values, np.float32), trainable=False, name=name
-                )
-        return self._variables[name]

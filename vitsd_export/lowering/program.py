@@ -11,6 +11,7 @@ from vitsd_export.lowering.graph import (
     Dense,
     Graph,
     Head,
+    LowRankDense,
     PatchTokenizer,
     WindowTokenizer,
 )
@@ -58,11 +59,28 @@ def compute(graph: Graph, operators: Operators, image: Tensor, answer: str) -> T
     x = ops.layer_norm(x, graph.norm, graph.dim, "norm")
     if graph.head is None:
         return ops.reshape(x, (-1, graph.tokens, graph.dim), answer)
+    return classify(graph, graph.head, ops, x, answer)
+
+
+def classify(graph: Graph, head: Head, operators: Operators, tokens: Tensor, answer: str) -> Tensor:
+    """Computes what comes after the last norm.
+
+    Args:
+        graph: The graph of the tokens.
+        head: What to compute of them.
+        operators: The runtime's operators.
+        tokens: [batch · tokens, dim], or [batch, tokens, dim].
+        answer: Name of the result.
+
+    Returns:
+        Logits or probabilities [batch, classes].
+    """
+    ops = operators
     with ops.scope("head"):
-        x = _head(graph.head, graph.tokens, graph.dim, ops, x)
+        x = _hidden(head, graph.tokens, graph.dim, ops, tokens)
     if not graph.softmax:
-        return ops.dense(x, graph.head.logits, answer)
-    return ops.softmax(ops.dense(x, graph.head.logits, "logits"), answer)
+        return ops.dense(x, head.logits, answer)
+    return ops.softmax(ops.dense(x, head.logits, "logits"), answer)
 
 
 def _patch_tokens(tokenizer: PatchTokenizer, ops: Operators, image: Tensor) -> Tensor:
@@ -190,12 +208,15 @@ def _masked_softmax(
     return ops.softmax(scores, "weights")
 
 
-def _head(head: Head, tokens: int, dim: int, ops: Operators, x: Tensor) -> Tensor:
+def _hidden(head: Head, tokens: int, dim: int, ops: Operators, x: Tensor) -> Tensor:
     if head.pooling == "flatten":
         x = ops.reshape(x, (-1, tokens * dim), "flatten")
     else:
         x = ops.mean(ops.reshape(x, (-1, tokens, dim), "images"), 1, "mean")
     for number, layer in enumerate(head.hidden):
+        if isinstance(layer, LowRankDense):
+            x = ops.dense(x, layer.reduction, f"dense{number}/reduced")
+            layer = layer.expansion
         x = ops.dense(x, layer, f"dense{number}")
         x = ops.gelu(x, f"gelu{number}")
     return x

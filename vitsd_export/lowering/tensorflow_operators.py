@@ -115,3 +115,22 @@ class TensorFlowOperators(Operators):
 
     def resize(self, x: Any, old: int, new: int, name: str) -> Any:
         return tf.image.resize(x, (new, new), method="bilinear", name=name)
+
+
+class Variables:
+    """Makes variables of weights, by name, so that functions for several batches share them.
+
+    Variables and not constants: TensorFlow would copy these over and over when it optimises the graph. Who
+    holds this holds them: functions alone do not keep them.
+    """
+
+    def __init__(self) -> None:
+        self._variables: dict[str, tf.Variable] = {}
+
+    def __call__(self, values: Array, name: str) -> tf.Variable:
+        with tf.init_scope():
+            if name not in self._variables:
+                self._variables[name] = tf.Variable(
+                    np.asarray(values, np.float32), trainable=False, name=name
+                )
+        return self._variables[name]

@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from vitsd_export.lowering.graph import Array, Graph
+from vitsd_export.lowering.graph import Array, Graph, LowRankDense
 from vitsd_export.lowering.rewrites.base import NotApplied
 from vitsd_export.lowering.rewrites.layer_norm_affine import absorb, without_affine
 
@@ -38,6 +38,8 @@ def apply(graph: Graph) -> Graph:
 
     wide = dataclasses.replace(norm, gamma=tiled(norm.gamma), beta=tiled(norm.beta))
     if head.hidden:
+        if isinstance(head.hidden[0], LowRankDense):
+            raise NotApplied("the head's first layer is of low rank already")
         head = dataclasses.replace(head, hidden=(absorb(wide, head.hidden[0]), *head.hidden[1:]))
     else:
         head = dataclasses.replace(head, logits=absorb(wide, head.logits))

@@ -1,0 +1,92 @@
+"""Conversions of a model whose head is of low rank."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from vitsd_export.conversion import Conversion
+from vitsd_export.errors import UsageError
+from vitsd_export.quantization.calibration_images import CalibrationSource
+from vitsd_export.quantization.held_out import TrainingImages, read_training_images
+
+if TYPE_CHECKING:
+    # At run time the import would bring up TensorFlow before its backend is chosen.
+    from vitsd_export.lowering.inference_graph import InferenceGraph
+    from vitsd_export.quantization.low_rank import HeadCompression
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CompressedHead:
+    """A model with another head.
+
+    Attributes:
+        conversion: Writes artifacts of it.
+        compression: What became of the head.
+    """
+
+    conversion: Conversion
+    compression: "HeadCompression"
+
+
+class CompressedHeads:
+    """Heads of one model, each made once.
+
+    Args:
+        graph: The model.
+        progress: Called with what is going on.
+    """
+
+    def __init__(self, graph: "InferenceGraph", progress: Callable[[str], None]) -> None:
+        self._graph = graph
+        self._progress = progress
+        self._images: dict[CalibrationSource, TrainingImages] = {}
+        self._made: dict[tuple[int | Literal["auto"], CalibrationSource], CompressedHead] = {}
+
+    def get(self, rank: int | Literal["auto"], source: CalibrationSource) -> CompressedHead:
+        """Returns the model with a head of a rank.
+
+        Args:
+            rank: As `compress_head` takes it.
+            source: Training images that choose directions and rank.
+
+        Raises:
+            UsageError: If the model is not lowered, or the rank makes no layer smaller.
+            InputError: If the images cannot be used.
+        """
+        if (rank, source) not in self._made:
+            self._made[rank, source] = self._make(rank, source)
+        return self._made[rank, source]
+
+    def images(self, source: CalibrationSource) -> TrainingImages:
+        """Returns the training images of a source, read once.
+
+        Raises:
+            UsageError: If they are test images.
+            InputError: If they cannot be read, or are too few.
+        """
+        if source not in self._images:
+            self._images[source] = read_training_images(
+                source, self._graph.image_size, self._progress
+            )
+        return self._images[source]
+
+    def _make(self, rank: int | Literal["auto"], source: CalibrationSource) -> CompressedHead:
+        from vitsd_export.quantization.low_rank import compress_head
+
+        if self._graph.lowered is None:
+            raise UsageError(
+                "Only the head of a lowered model can be compressed, and this one is not: "
+                f"{self._graph.not_lowered_because}. Leave out --head-rank."
+            )
+        images = self.images(source)
+        compression = compress_head(
+            self._graph.lowered,
+            images.observed.images,
+            images.held_out.images,
+            rank=rank,
+            progress=self._progress,
+        )
+        if compression.reason is not None:
+            self._progress(f"the head stays as it is: {compression.reason}")
+        graph = self._graph.with_lowered(compression.graph)
+        return CompressedHead(Conversion(graph, self._progress), compression)

@@ -1,0 +1,250 @@
+"""What a network computes inside: the outputs of its layers with weights, by name."""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from vitsd_export.errors import InputError
+from vitsd_export.lowering.graph import Graph
+from vitsd_export.quantization.calibration import WEIGHTED_OPERATORS, is_geometry
+from vitsd_export.runtimes.base import first_line
+from vitsd_export.runtimes.detection import unusable
+
+_ONNX_WEIGHTED_OPERATORS = ("Conv", "Gemm", "MatMul", "MatMulNBits", "QLinearMatMul", "QGemm")
+# What quantizers put behind the name of a tensor.
+_SUFFIX = re.compile(r"(_dequant|_quantized|_DequantizeLinear_Output|_output_quantized)$")
+
+Tensors = Mapping[str, np.ndarray]
+Read = Callable[[np.ndarray], Tensors]
+
+
+class TensorReader(Protocol):
+    """A network whose layers' outputs can be read.
+
+    Attributes:
+        names: Names of the tensors, in the order in which they are computed.
+    """
+
+    names: tuple[str, ...]
+
+    def reading(self, names: Collection[str]) -> Read:
+        """Returns a function of images [N, size, size, 3] uint8 that returns these tensors in float32."""
+
+
+class GraphReader:
+    """A lowered graph in float32.
+
+    Attributes:
+        names: Of its dense layers, as `dense_layers` tells them.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        """Takes a graph; no file is made for it."""
+        from vitsd_export.lowering.dense_layers import dense_layers
+
+        self._graph = graph
+        self.names = tuple(dense_layers(graph))
+
+    def reading(self, names: Collection[str]) -> Read:
+        from vitsd_export.quantization.graph_runner import observer
+
+        observe = observer(self._graph, names)
+        return lambda images: {name: outputs for name, (_, outputs) in observe(images).items()}
+
+
+class LiteRTReader:
+    """A .tflite file in LiteRT's own kernels: XNNPACK keeps no tensors to be read.
+
+    Attributes:
+        names: Of the outputs of its operators with trained weights.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Opens a file that is known to be sound.
+
+        Raises:
+            InputError: If the interpreter refuses it.
+        """
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        try:
+            self._interpreter = Interpreter(
+                model_path=str(path),
+                experimental_preserve_all_tensors=True,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            )
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise unusable(path, f"LiteRT refuses it: {first_line(error).rstrip('.')}") from error
+        self._image = self._interpreter.get_input_details()[0]
+        self._details: dict[str, dict[str, Any]] = {
+            tensor["name"]: tensor for tensor in self._interpreter.get_tensor_details()
+        }
+        by_index = {tensor["index"]: tensor for tensor in self._details.values()}
+        self.names = tuple(
+            by_index[int(operator["outputs"][0])]["name"]
+            for operator in self._interpreter._get_ops_details()
+            if operator["op_name"] in WEIGHTED_OPERATORS
+            and not is_geometry(by_index[int(operator["outputs"][0])]["name"])
+        )
+
+    def reading(self, names: Collection[str]) -> Read:
+        def read(images: np.ndarray) -> Tensors:
+            found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+            batch = int(self._image["shape"][0])
+            for start in range(0, len(images), batch):
+                part = images[start : start + batch]
+                self._interpreter.set_tensor(self._image["index"], self._pixels(part))
+                self._interpreter.invoke()
+                for name in names:
+                    values = self._float(self._details[name])
+                    found[name].append(values.reshape(batch, -1)[: len(part)])
+            return {name: np.concatenate(parts) for name, parts in found.items()}
+
+        return read
+
+    def _pixels(self, images: np.ndarray) -> np.ndarray:
+        # A short last batch is filled up with its own images.
+        pixels = np.resize(images, self._image["shape"])
+        scale, zero_point = self._image["quantization"]
+        if self._image["dtype"] == np.int8:
+            steps = np.round(pixels / np.float32(scale or 1)) + zero_point
+            return np.clip(steps, -128, 127).astype(np.int8)
+        return pixels.astype(self._image["dtype"])
+
+    def _float(self, details: dict[str, Any]) -> np.ndarray:
+        values = np.asarray(self._interpreter.get_tensor(details["index"]))
+        scale, zero_point = details["quantization"]
+        if np.issubdtype(values.dtype, np.floating) or not scale:
+            return values.astype(np.float32)
+        return (values.astype(np.float32) - zero_point) * np.float32(scale)
+
+
+class OnnxReader:
+    """An ONNX file in onnxruntime, with more outputs than it declares.
+
+    A tensor that is read cannot be fused away, so its quantization is done step by step as the file says.
+
+    Attributes:
+        names: Of the outputs of its operators with weights.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Opens a file that is known to be sound."""
+        import onnx
+
+        self._model = onnx.load(str(path))
+        constants = {tensor.name for tensor in self._model.graph.initializer}
+        produced = {node.output[0]: node for node in self._model.graph.node}
+
+        def is_constant(name: str) -> bool:
+            if name in constants:
+                return True
+            node = produced.get(name)
+            # Weights that are stored in fewer bits are turned into floats first.
+            return node is not None and all(map(is_constant, filter(None, node.input)))
+
+        self.names = tuple(
+            node.output[0]
+            for node in self._model.graph.node
+            if node.op_type in _ONNX_WEIGHTED_OPERATORS
+            and any(is_constant(name) for name in node.input[1:])
+            and not is_geometry(node.output[0])
+        )
+
+    def reading(self, names: Collection[str]) -> Read:
+        import onnx
+        import onnxruntime
+
+        model = onnx.ModelProto()
+        model.CopyFrom(self._model)
+        declared = {value.name for value in model.graph.output}
+        # Without a type, which onnxruntime infers.
+        model.graph.output.extend(
+            onnx.ValueInfoProto(name=name) for name in names if name not in declared
+        )
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        image = session.get_inputs()[0]
+        dtype = np.uint8 if "uint8" in image.type else np.float32
+        batch = image.shape[0] if isinstance(image.shape[0], int) else None
+
+        def read(images: np.ndarray) -> Tensors:
+            size = batch or len(images)
+            found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+            for start in range(0, len(images), size):
+                part = images[start : start + size]
+                pixels = np.resize(part, (size, *images.shape[1:])).astype(dtype)
+                answers = session.run(list(names), {image.name: pixels})
+                for name, values in zip(names, answers, strict=True):
+                    found[name].append(values.reshape(size, -1)[: len(part)])
+            return {name: np.concatenate(parts) for name, parts in found.items()}
+
+        return read
+
+
+def open_reader(path: Path) -> TensorReader:
+    """Opens an artifact to read its layers' outputs.
+
+    Args:
+        path: An ONNX or LiteRT file.
+
+    Raises:
+        InputError: If it is neither, or damaged.
+    """
+    from vitsd_export.runtimes import open_runner
+
+    # Makes sure that the file is sound.
+    with open_runner(path) as runner:
+        runtime = runner.name
+    if "litert" in runtime:
+        return LiteRTReader(path)
+    if "onnxruntime" in runtime:
+        return OnnxReader(path)
+    raise InputError(
+        f"{path} runs in {runtime}, where the tensors between its layers cannot be read. Give an ONNX or "
+        "LiteRT file."
+    )
+
+
+def match_names(reference: Collection[str], artifact: Collection[str]) -> dict[str, str]:
+    """Finds the tensors of an artifact that stand for a reference's.
+
+    Converters and quantizers change names: a tensor of several fused operators has all their names, with
+    semicolons; a name that is taken gets a number; quantized tensors get a suffix.
+
+    Args:
+        reference: Names in the reference.
+        artifact: Names in the artifact.
+
+    Returns:
+        The artifact's name by the reference's; names without a partner are left out.
+    """
+    known = {_plain(name)[-1]: name for name in reference}
+    found: dict[str, str] = {}
+    for name in artifact:
+        for part in reversed(_plain(name)):
+            partner = known.get(part) or known.get(_without_number(part, known))
+            if partner is not None:
+                found.setdefault(partner, name)
+                break
+    return found
+
+
+def _plain(name: str) -> list[str]:
+    """Returns the names of the operators that a tensor comes from."""
+    parts = [_SUFFIX.sub("", part) for part in name.split(";") if part]
+    return [part.removesuffix("/product") for part in parts]
+
+
+def _without_number(name: str, known: Collection[str]) -> str:
+    """Returns the known name that this one is with a number behind it; else the name."""
+    while name and name not in known and name[-1].isdigit():
+        name = name[:-1]
+    return name
