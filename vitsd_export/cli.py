@@ -741,9 +741,12 @@ def schemes(json: Json = False, debug: Debug = False) -> None:
 @app.command()
 def quantize(
     model: Annotated[
-        str, typer.Argument(help="Bundled model, .keras file, or .weights.h5 file with --preset.")
+        str, typer.Argument(help="What --model takes; see `vitsd-export onnx --help`.")
     ] = DEFAULT_MODEL,
     preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
     output: Output = None,
     target: Annotated[
         Literal["litert", "onnx"], typer.Option(help="Format of the artifact.")
@@ -784,6 +787,7 @@ def quantize(
             output=path,
             format=format,
             preset=preset,
+            **_source(input_range, custom_objects, trust),
             max_drop=max_drop,
             objective=objective,
             schemes=scheme or (),

@@ -28,8 +28,8 @@ def artifact_sensitivity(
     """Compares an artifact with its model, layer by layer.
 
     Args:
-        model: What it was made from: bundled name, .keras file, or weights file with a preset; or a float32
-            artifact of any model.
+        model: What it was made from: bundled name, file, SavedModel folder, or address on the Hugging Face
+            hub; or a float32 artifact of any model.
         artifact: ONNX or LiteRT file.
         preset: Architecture of a weights file.
         data: Training images to run both on: `sample`, `cifar10`, `cifar100`, or a folder.
@@ -63,14 +63,14 @@ def artifact_sensitivity(
 def _read_model(
     model: str | Path, preset: str | None, progress: Callable[[str], None]
 ) -> TensorReader:
-    locate(model)  # Before the seconds that TensorFlow takes.
+    location = locate(model)  # Before the seconds that TensorFlow takes.
     progress("loading the model")
     use_tensorflow()
     from vitsd_export.lowering.reading import OtherArchitecture, read_graph
     from vitsd_export.lowering.rewrites import rewrite
     from vitsd_export.model.checkpoint import load_model
 
-    loaded = load_model(model, preset=preset)
+    loaded = load_model(location, preset=preset)
     try:
         return GraphReader(rewrite(read_graph(loaded.model))[-1].graph)
     except OtherArchitecture as difference:

@@ -5,7 +5,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from vitsd_export.errors import UsageError
 from vitsd_export.export import Export, Exported, check
 from vitsd_export.measure.accuracy import count_top_k
 from vitsd_export.measure.latency import time_alternating
+from vitsd_export.model.sources.options import SourceOptions
 from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.quantization.calibration_images import CalibrationSource
 from vitsd_export.quantization.held_out import TrainingImages
@@ -79,6 +80,7 @@ def quantize_model(
     source: CalibrationSource | None = None,
     state: Path | None = None,
     progress: Progress = lambda _: None,
+    **options: Unpack[SourceOptions],
 ) -> Quantized:
     """Finds the artifact that is fastest or smallest within a loss of accuracy, and writes it.
 
@@ -86,7 +88,7 @@ def quantize_model(
     bundled test images like every export.
 
     Args:
-        model: Bundled name, .keras file, or weights file with a preset.
+        model: Bundled name, file, SavedModel folder, or address on the Hugging Face hub.
         output: Where the best artifact goes.
         format: `onnx` or `tflite`.
         preset: Architecture of a weights file.
@@ -97,6 +99,7 @@ def quantize_model(
         source: Training images; the bundled sample when None.
         state: File that measurements are saved in, so that a search that was stopped goes on.
         progress: Called with what is going on.
+        **options: How the model is loaded.
 
     Raises:
         UsageError: If the options contradict each other.
@@ -110,7 +113,7 @@ def quantize_model(
     for scheme in chosen:
         check(Target(format, output, scheme))
     source = source or CalibrationSource()
-    export = Export(model, preset=preset, progress=progress)
+    export = Export(model, preset=preset, progress=progress, **options)
     with tempfile.TemporaryDirectory(prefix="vitsd-export-") as folder:
         images = export.training_images(source)
         trials = _Trials(export, format, cpu, source, images, Path(folder), progress)
