@@ -128,12 +128,12 @@ def build(config: dict[str, Any], statistics: Any) -> Any:
 
 
 def spread(model: Any) -> None:
-    """Moves every weight away from the zeros and ones that it starts with."""
+    """Moves every weight away from the zeros and ones that it starts with, and scores from each other."""
     rng = np.random.default_rng(5)
     for weight in model.trainable_weights:
-        noise = rng.normal(0, 0.1, weight.shape)
-        weight.assign_add(np.asarray(noise, np.float32))
-    model.layers[-1].kernel.assign(np.asarray(model.layers[-1].kernel) * 2)
+        # Wide layers add many numbers up.
+        deviation = np.prod(weight.shape[:-1]) ** -0.5 if len(weight.shape) > 1 else 0.1
+        weight.assign_add(np.asarray(rng.normal(0, deviation, weight.shape), np.float32))
 
 
 def optimizers() -> dict[str, Any]:
