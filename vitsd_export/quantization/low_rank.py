@@ -195,7 +195,7 @@ def compress_head(
             progress(f"finding the directions of {name}")
             subspaces[name] = find_subspace(statistics.pop(name), name)
     if held_out is None:
-        return _compressed(graph, head, subspaces, candidates[0], None, {})
+        return _compressed(graph, head, subspaces, candidates[0])
     return _choose(
         graph, head, subspaces, candidates, held_out, rank, sufficient_agreement, progress
     )
@@ -219,7 +219,7 @@ def _choose(
     tried: dict[int, float] = {}
     for candidate in candidates:
         progress(f"trying rank {candidate}")
-        small = _compressed(graph, head, subspaces, candidate, None, {})
+        small = _compressed(graph, head, subspaces, candidate)
         found = answers_to_tokens(small.graph, tokens).argmax(axis=1)
         tried[candidate] = float(np.mean(found == expected))
         if rank != "auto" or tried[candidate] >= sufficient:
@@ -354,8 +354,6 @@ def _compressed(
     head: Head,
     subspaces: Mapping[str, Subspace],
     rank: int,
-    agreement: float | None,
-    tried: Mapping[int, float],
 ) -> HeadCompression:
     hidden: list[Dense | LowRankDense] = []
     layers = []
@@ -375,8 +373,8 @@ def _compressed(
         layers=tuple(layers),
         weights_before=_count_weights(head),
         weights_after=_count_weights(small),
-        agreement=agreement,
-        tried=tried,
+        agreement=None,
+        tried={},
         reason=None,
     )
 
