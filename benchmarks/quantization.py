@@ -146,9 +146,9 @@ def measure_quantization(
 
 
 def _path_of(model: str) -> Path:
-    from vitsd_export.pretrained import find_model
+    from vitsd_export.model.sources.location import locate
 
-    return find_model(model)
+    return locate(model).path
 
 
 def _size(path: Path | None) -> int | None:

@@ -8,7 +8,8 @@ import typer
 
 from training.options import LARGEST_SEED, Data, DataDir
 from vitsd_export.errors import UsageError
-from vitsd_export.pretrained import DEFAULT_MODEL, find_model
+from vitsd_export.model.sources.location import locate
+from vitsd_export.pretrained import DEFAULT_MODEL
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +57,7 @@ def evaluate(
     from vitsd_export.publishing import check_target
 
     # Wrong options are told before Keras is started and the data is read.
-    find_model(checkpoint)
+    locate(checkpoint)
     dataset_name(data)
     if confusion is not None:
         if confusion.suffix.lower() != ".png":

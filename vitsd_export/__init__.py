@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _HOME = {
     "ArtifactInfo": "vitsd_export.inspection",
     "CalibrationSource": "vitsd_export.export",
+    "Converted": "vitsd_export.to_keras",
     "EnvironmentProblem": "vitsd_export.errors",
     "Export": "vitsd_export.export",
     "Exported": "vitsd_export.export",
@@ -24,6 +25,7 @@ _HOME = {
     "Verified": "vitsd_export.verify",
     "VitsdExportError": "vitsd_export.errors",
     "Explanation": "vitsd_export.explain",
+    "convert_model": "vitsd_export.to_keras",
     "explain_lowering": "vitsd_export.explain",
     "inspect_artifact": "vitsd_export.inspection",
     "open_runner": "vitsd_export.runtimes",

@@ -19,6 +19,7 @@ from vitsd_export.errors import (
     VerificationError,
     VitsdExportError,
 )
+from vitsd_export.model.sources import options as sources
 from vitsd_export.pretrained import DEFAULT_MODEL
 
 app = typer.Typer(
@@ -68,15 +69,32 @@ def options(
 Model = Annotated[
     str,
     typer.Option(
-        help="Bundled model, .keras file, or .weights.h5 file with --preset.", show_default=True
+        help="hf://owner/name, SavedModel folder, .keras or .h5 file, or bundled model.",
+        show_default=True,
     ),
 ]
 Preset = Annotated[
     str | None, typer.Option(help="Architecture of a weights file: vit-tiny or vit-small-ds.")
 ]
+InputRange = Annotated[
+    Literal["0-255", "0-1", "-1-1"] | None,
+    typer.Option(help="Pixels the model was trained on, if it does not scale them itself."),
+]
+CustomObjects = Annotated[
+    str | None,
+    typer.Option(help="Python file with the model's own layers; it is run.", metavar="MODULE:FILE"),
+]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Run code inside the model (Lambda layers) with all your rights."),
+]
 Labels = Annotated[
-    Path | None,
-    typer.Option(help="File with a class name a line. Default: the model's own, else CIFAR's."),
+    str | None,
+    typer.Option(
+        help="File with a class name a line, or CIFAR-100's fine or coarse ones. Default: the model's "
+        "own, else CIFAR's.",
+        metavar="FILE|fine|coarse",
+    ),
 ]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Where it goes. Default: beside you.")
@@ -156,6 +174,12 @@ def _parse_batch(batch: str) -> int | None:
     if not batch.isdecimal() or int(batch) < 1:
         raise UsageError(f"--batch must be a number from 1 or 'dynamic', not {batch!r}.")
     return int(batch)
+
+
+def _source(
+    input_range: sources.InputRange | None, custom_objects: str | None, trust: bool
+) -> sources.SourceOptions:
+    return {"input_range": input_range, "custom_objects": custom_objects, "trust": trust}
 
 
 def _parse_head_rank(rank: str) -> int | Literal["auto"] | None:
@@ -298,6 +322,9 @@ def _run(targets: list[Any], calibration: Any = None, **options: Any) -> None:
 def onnx(
     model: Model = DEFAULT_MODEL,
     preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
     output: Output = None,
     quantize: Quantize = False,
     scheme: Scheme = None,
@@ -354,6 +381,7 @@ def onnx(
         ),
         model=model,
         preset=preset,
+        **_source(input_range, custom_objects, trust),
         labels=labels,
         output=answer,
         input_type=input,
@@ -367,6 +395,9 @@ def onnx(
 def tflite(
     model: Model = DEFAULT_MODEL,
     preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
     output: Output = None,
     quantize: Quantize = False,
     scheme: Scheme = None,
@@ -416,6 +447,7 @@ def tflite(
         ),
         model=model,
         preset=preset,
+        **_source(input_range, custom_objects, trust),
         labels=labels,
         output=answer,
         input_type=input,
@@ -429,6 +461,9 @@ def tflite(
 def saved_model(
     model: Model = DEFAULT_MODEL,
     preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
     output: Output = None,
     batch: Annotated[str, typer.Option(help="Images in a call: a number, or dynamic.")] = "dynamic",
     labels: Labels = None,
@@ -448,6 +483,7 @@ def saved_model(
         [Target("saved_model", path, batch=_parse_batch(batch))],
         model=model,
         preset=preset,
+        **_source(input_range, custom_objects, trust),
         labels=labels,
         output=answer,
         input_type=input,
@@ -461,6 +497,9 @@ def saved_model(
 def export_all(
     model: Model = DEFAULT_MODEL,
     preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
     output_dir: Annotated[
         Path,
         typer.Option("--output-dir", "-o", help="Folder for the files; made if it is missing."),
@@ -508,6 +547,7 @@ def export_all(
         ),
         model=model,
         preset=preset,
+        **_source(input_range, custom_objects, trust),
         labels=labels,
         output=answer,
         input_type=input,
@@ -527,6 +567,9 @@ def verify(
         typer.Option(help="Model they were made from. Default: the bundled one they name."),
     ] = None,
     preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
     data: Annotated[
         str, typer.Option(help="Images: sample (bundled), cifar10, cifar100, or a folder.")
     ] = "sample",
@@ -547,6 +590,7 @@ def verify(
             artifacts,
             reference=reference,
             preset=preset,
+            **_source(input_range, custom_objects, trust),
             data=data,
             data_dir=data_dir,
             scheme=scheme,
@@ -633,6 +677,40 @@ def inspect(
         width = max((len(node.op) for node in info.graph.nodes), default=0)
         for node in info.graph.nodes:
             print(f"{node.op:{width}}  {node.name}  ←  {', '.join(node.inputs)}")
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="What --model takes, such as hf://owner/name.")],
+    output: Annotated[Path, typer.Argument(help="The .keras file to write.")],
+    preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
+    labels: Labels = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Writes any source as a Keras 3 file, ready for every other command, training and Keras itself."""
+    from vitsd_export.to_keras import convert_model
+
+    with _progress() as progress:
+        converted = convert_model(
+            source,
+            output,
+            preset=preset,
+            **_source(input_range, custom_objects, trust),
+            labels=labels,
+            progress=progress,
+        )
+    if _State.json:
+        _print_json(converted.to_dict())
+        return
+    print(
+        f"{output}: {converted.form}, {_size(converted.bytes)}, answers as the source does (largest "
+        f"difference {converted.difference:.1e})"
+    )
+    print(f"Next: vitsd-export onnx --model {output}")
 
 
 @app.command()
@@ -774,9 +852,12 @@ def sensitivity(
 @app.command()
 def explain(
     model: Annotated[
-        str, typer.Argument(help="Bundled model, .keras file, or .weights.h5 file with --preset.")
+        str, typer.Argument(help="What --model takes; see `vitsd-export onnx --help`.")
     ] = DEFAULT_MODEL,
     preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
     no_rewrite: NoRewrite = None,
     json: Json = False,
     debug: Debug = False,
@@ -786,7 +867,11 @@ def explain(
 
     with _progress() as progress:
         explanation = explain_lowering(
-            model, preset=preset, without_rewrites=no_rewrite or (), progress=progress
+            model,
+            preset=preset,
+            **_source(input_range, custom_objects, trust),
+            without_rewrites=no_rewrite or (),
+            progress=progress,
         )
     if _State.json:
         _print_json(explanation.to_dict())
@@ -890,7 +975,10 @@ def _info_rows(info: Any) -> Iterator[tuple[str, str]]:
     shown = ", ".join(manifest.labels[:10])
     more = len(manifest.labels) - 10
     yield "labels", f"{len(manifest.labels)}: {shown}" + (f", … {more} more" if more > 0 else "")
-    yield "made from", f"{manifest.source['name']} (SHA-256 {manifest.source['sha256'][:16]}…)"
+    source = manifest.source
+    origin = source.get("origin", source["name"])
+    commit = f", commit {source['revision'][:12]}" if "revision" in source else ""
+    yield "made from", f"{origin} (SHA-256 {source['sha256'][:16]}…{commit})"
     if manifest.calibration:
         used = manifest.calibration
         yield (

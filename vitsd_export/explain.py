@@ -3,11 +3,13 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from vitsd_export.backend import use_tensorflow
 from vitsd_export.measure.machine import MachineSpeed, measure_machine
-from vitsd_export.pretrained import DEFAULT_MODEL, find_model
+from vitsd_export.model.sources.location import locate
+from vitsd_export.model.sources.options import SourceOptions
+from vitsd_export.pretrained import DEFAULT_MODEL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,14 +84,16 @@ def explain_lowering(
     preset: str | None = None,
     without_rewrites: Sequence[str] = (),
     progress: Callable[[str], None] = lambda _: None,
+    **source: Unpack[SourceOptions],
 ) -> Explanation:
     """Explains the lowering of a model.
 
     Args:
-        model: Bundled name, .keras file, or weights file with a preset.
+        model: Bundled name, file, SavedModel folder, or address on the Hugging Face hub.
         preset: Architecture of a weights file.
         without_rewrites: Names of rewrites to leave out.
         progress: Called with what is going on.
+        **source: How the model is loaded.
 
     Raises:
         UsageError: If there is no rewrite of a name.
@@ -100,7 +104,7 @@ def explain_lowering(
     from vitsd_export.lowering.rewrites import check_names, rewrite
 
     check_names(without_rewrites)
-    find_model(model)  # Before the seconds that TensorFlow takes.
+    location = locate(model)  # Before the seconds that TensorFlow takes.
     progress("measuring the machine")
     machine = measure_machine()
     progress("loading the model")
@@ -108,7 +112,7 @@ def explain_lowering(
     from vitsd_export.lowering.reading import OtherArchitecture, read_graph
     from vitsd_export.model.checkpoint import load_model
 
-    loaded = load_model(model, preset=preset)
+    loaded = load_model(location, preset=preset, **source)
     try:
         graph = read_graph(loaded.model)
     except OtherArchitecture as difference:

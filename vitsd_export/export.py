@@ -9,7 +9,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
@@ -17,12 +17,14 @@ from vitsd_export import __version__
 from vitsd_export.compressed_heads import CompressedHeads
 from vitsd_export.conversion import Conversion, Target
 from vitsd_export.data.dataset import ImageDataset
-from vitsd_export.data.labels import default_labels, read_labels_file
+from vitsd_export.data.labels import default_labels, named_labels
 from vitsd_export.data.sources import load_images
 from vitsd_export.digest import file_sha256
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError, VerificationError
 from vitsd_export.exporters.manifest import Format, Manifest, TensorSpec, sidecar_path
 from vitsd_export.measure.gates import Verification
+from vitsd_export.model.sources.location import loading_step, source_name
+from vitsd_export.model.sources.options import SourceOptions
 from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.publishing import check_target, publish, staging
 from vitsd_export.quantization.calibration import Calibration
@@ -96,18 +98,18 @@ class Exported:
 
 def default_name(model: str, format: Format, scheme: str = "float32") -> str:
     """Returns the file name an artifact gets when none is given: `vit-tiny-cifar10-int8.tflite`."""
-    stem = Path(model).name.removesuffix(".keras").removesuffix(".h5").removesuffix(".weights")
     infix = "" if scheme == "float32" else f"-{scheme}"
-    return f"{stem}{infix}{_SUFFIXES[format]}"
+    return f"{source_name(model)}{infix}{_SUFFIXES[format]}"
 
 
 class Export:
     """Exports of one model, which share its loading, its reference answers and its float LiteRT file.
 
     Args:
-        model: Bundled name, .keras file, or weights file with a preset.
+        model: Bundled name, file, SavedModel folder, or address on the Hugging Face hub.
         preset: Architecture of a weights file.
-        labels: File with one class name a line; the model's own, or CIFAR's by count, when None.
+        labels: `fine` or `coarse` for CIFAR-100's, or a file with one class name a line; the model's own,
+            or CIFAR's by count, when None.
         output: `probabilities` or `logits`.
         input_type: `uint8` or `float32` pixel values 0–255.
         verify: Whether artifacts are compared with the model before they take their name.
@@ -115,6 +117,7 @@ class Export:
             exported.
         without_rewrites: Names of the lowering's rewrites to leave out.
         progress: Called with what is going on.
+        **source: How the model is loaded.
 
     Raises:
         UsageError: If the options contradict each other, or there is no rewrite of a name.
@@ -127,20 +130,23 @@ class Export:
         model: str | Path = DEFAULT_MODEL,
         *,
         preset: str | None = None,
-        labels: Path | None = None,
+        labels: str | Path | None = None,
         output: Literal["probabilities", "logits"] = "probabilities",
         input_type: Literal["uint8", "float32"] = "uint8",
         verify: bool = True,
         lowering: bool = True,
         without_rewrites: Sequence[str] = (),
         progress: Progress = lambda _: None,
+        **source: Unpack[SourceOptions],
     ) -> None:
         self._progress = progress
         self._verify = verify
-        given = read_labels_file(labels) if labels else None
-        progress("loading the model")
-        self._reference = Reference.load(model, preset=preset)
+        given = named_labels(labels) if labels else None
+        progress(loading_step(model))
+        self._reference = Reference.load(model, preset=preset, **source)
         self._loaded = self._reference.loaded
+        for note in self._loaded.notes:
+            progress(f"about the model: {note}")
         classes = self._loaded.num_classes
         if given is not None and len(given) != classes:
             raise InputError(f"{labels} has {len(given)} labels; the model has {classes} classes.")
@@ -324,6 +330,7 @@ class Export:
                 "name": loaded.name,
                 "sha256": loaded.sha256,
                 "parameters": int(loaded.model.count_params()),
+                **loaded.provenance,
                 "card": {key: value for key, value in loaded.card.items() if key != "labels"},
             },
             options=options,

@@ -6,7 +6,7 @@ from pathlib import Path
 from vitsd_export.backend import use_tensorflow
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import InputError
-from vitsd_export.pretrained import find_model
+from vitsd_export.model.sources.location import locate
 from vitsd_export.quantization.sensitivity import Sensitivity, measure_sensitivity
 from vitsd_export.quantization.tensor_readers import GraphReader, TensorReader, open_reader
 from vitsd_export.runtimes import open_runner
@@ -63,7 +63,7 @@ def artifact_sensitivity(
 def _read_model(
     model: str | Path, preset: str | None, progress: Callable[[str], None]
 ) -> TensorReader:
-    find_model(model)  # Before the seconds that TensorFlow takes.
+    locate(model)  # Before the seconds that TensorFlow takes.
     progress("loading the model")
     use_tensorflow()
     from vitsd_export.lowering.reading import OtherArchitecture, read_graph

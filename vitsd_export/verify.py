@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from vitsd_export.data.sources import load_images
 from vitsd_export.errors import UsageError, VerificationError
 from vitsd_export.measure.gates import Verification, check_parity, gate_for
 from vitsd_export.measure.parity import compare
-from vitsd_export.pretrained import bundled_names, find_model
+from vitsd_export.model.sources.location import locate
+from vitsd_export.model.sources.options import SourceOptions
+from vitsd_export.pretrained import bundled_names
 from vitsd_export.runtimes import Runner, open_runner
 from vitsd_export.runtimes.base import OutputMeaning
 
@@ -36,18 +38,20 @@ class Reference:
     answers_probabilities: bool
 
     @classmethod
-    def load(cls, model: str | Path, *, preset: str | None = None) -> "Reference":
+    def load(
+        cls, model: str | Path, *, preset: str | None = None, **source: Unpack[SourceOptions]
+    ) -> "Reference":
         """Loads a model on Keras's TensorFlow backend.
 
         Raises:
             InputError: If it cannot be used.
             EnvironmentProblem: If TensorFlow is missing.
         """
-        find_model(model)  # Before the seconds that TensorFlow takes.
+        location = locate(model)  # Before the seconds that TensorFlow takes.
         use_tensorflow()
         from vitsd_export.model.checkpoint import answers_probabilities, load_model
 
-        loaded = load_model(model, preset=preset)
+        loaded = load_model(location, preset=preset, **source)
         return cls(loaded, answers_probabilities(loaded))
 
     def answers(self, data: ImageDataset) -> "ReferenceAnswers":
@@ -134,6 +138,7 @@ def verify_all(
     data_dir: Path | None = None,
     scheme: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    **source: Unpack[SourceOptions],
 ) -> list[Verified]:
     """Compares artifacts with the model they were made from.
 
@@ -145,6 +150,7 @@ def verify_all(
         data_dir: Where CIFAR lies if `data` is its name.
         scheme: Whose limits apply; each artifact's own, or float32 where it tells none, when None.
         progress: Called with what is going on.
+        **source: How the reference is loaded.
 
     Raises:
         InputError: If an artifact, the reference or the images cannot be used.
@@ -162,17 +168,17 @@ def verify_all(
         results = {}
         for name in dict.fromkeys(names):
             progress("loading the model")
-            model = Reference.load(name, preset=preset)
-            for path, runner, source in zip(artifacts, runners, names, strict=True):
-                if source == name:
+            model = Reference.load(name, preset=preset, **source)
+            for path, runner, its in zip(artifacts, runners, names, strict=True):
+                if its == name:
                     _check_belongs(path, runner, model)
             images = load_images(
                 data, split="test", size=model.loaded.image_size, data_dir=data_dir
             )
             progress(f"asking the Keras model about {len(images)} images")
             answers = model.answers(images)
-            for path, runner, source, gate in zip(artifacts, runners, names, gates, strict=True):
-                if source != name:
+            for path, runner, its, gate in zip(artifacts, runners, names, gates, strict=True):
+                if its != name:
                     continue
                 progress(f"verifying {path}")
                 labels = model.loaded.labels or runner.labels

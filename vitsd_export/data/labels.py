@@ -155,6 +155,16 @@ def default_labels(num_classes: int) -> tuple[str, ...]:
     return tuple(f"class {index}" for index in range(num_classes))
 
 
+def named_labels(source: Path | str) -> tuple[str, ...]:
+    """Returns CIFAR-100's class names for `fine` or `coarse`, else those in a file of that name.
+
+    Raises:
+        InputError: If the file cannot be used; see `read_labels_file`.
+    """
+    known = {"fine": CIFAR100_FINE_CLASSES, "coarse": CIFAR100_COARSE_CLASSES}
+    return known.get(str(source)) or read_labels_file(source)
+
+
 def read_labels_file(path: Path | str) -> tuple[str, ...]:
     """Reads class names from a UTF-8 text file, one a line, in the order of the labels.
 

@@ -56,7 +56,8 @@ class Manifest:
         input: The image tensor.
         output: The answer tensor.
         labels: Class names in the order of the output.
-        source: Reference model: `name`, `sha256` of its file, `parameters`.
+        source: Reference model: `name`, `sha256` of its file or folder, `parameters`, `form`; `origin` and
+            `revision` of a download; `input_range` and `custom_objects` where they were given.
         options: What was asked for: `opset`, `batch`, …
         calibration: Images the ranges were taken from (`source`, `split`, `count`, `seed`, `sha256`) and
             in how many of the `weighted_layers` they are used (`calibrated_layers`); None where

@@ -12,6 +12,8 @@ from vitsd_export.exporters.freezing import frozen_function
 from vitsd_export.exporters.onnx_file import LARGE_BYTES, OnnxGraph
 from vitsd_export.lowering.inference_graph import INPUT_NAME, InferenceGraph
 
+_KEPT_APART = ("_XlaMustCompile", "_noinline")
+
 
 def build(graph: InferenceGraph, opset: int, batch: int | None) -> OnnxGraph:
     """Converts the TensorFlow function of a model.
@@ -26,6 +28,7 @@ def build(graph: InferenceGraph, opset: int, batch: int | None) -> OnnxGraph:
     """
     frozen = frozen_function(graph, batch)
     graph_def = frozen.graph.as_graph_def()
+    _let_functions_be_inlined(graph_def)
     input_name, output_name = frozen.inputs[0].name, frozen.outputs[0].name
     # tf2onnx copies every constant many times over.
     lifted = _lift_large_weights(graph_def)
@@ -40,6 +43,18 @@ def build(graph: InferenceGraph, opset: int, batch: int | None) -> OnnxGraph:
         else:
             constants.append(initializer)
     return OnnxGraph(list(model.graph.node), constants, weights)
+
+
+def _let_functions_be_inlined(graph_def: Any) -> None:
+    """Takes away what keeps TensorFlow from inlining functions, which tf2onnx does not know.
+
+    Keras has XLA compile its grouped convolutions, each in a function of its own.
+    """
+    functions = graph_def.library.function
+    inner = (node for function in functions for node in function.node_def)
+    for item in (*functions, *graph_def.node, *inner):
+        for mark in _KEPT_APART:
+            item.attr.pop(mark, None)
 
 
 def _lift_large_weights(graph_def: Any) -> dict[str, np.ndarray]:

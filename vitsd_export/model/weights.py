@@ -10,37 +10,28 @@ import keras
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.model.classifier import build_classifier
 from vitsd_export.model.config import PRESETS, ModelConfig, preset_config
-from vitsd_export.model.damage import UNREADABLE_ERRORS, reason
+from vitsd_export.model.damage import reason, unreadable_errors
 
 
-def load_weights(path: Path, preset: str | None) -> keras.Model:
+def load_weights(path: Path, preset: str | None, shown: Path | None = None) -> keras.Model:
     """Builds a preset's architecture with the weights and the number of classes of a file.
 
     Args:
         path: What `keras.Model.save_weights` wrote; an optimizer in it is passed over.
         preset: Name of the architecture.
+        shown: Path that messages name, if this is a copy.
 
     Raises:
         UsageError: If there is no preset, or none of that name.
         InputError: If the file is damaged or of another architecture.
     """
-    if _is_whole_model(path):
-        raise InputError(
-            f"{path} is a whole model in the HDF5 format of Keras 2, which is not read here. Load it "
-            "with the Keras that saved it and save it as a .keras file."
-        )
+    shown = shown or path
     if preset is None:
         raise UsageError(
-            f"{path} holds weights alone. Say which architecture they are of: "
+            f"{shown} holds weights alone. Say which architecture they are of: "
             f"--preset {'|'.join(PRESETS)}."
         )
     config = preset_config(preset)
-    if not path.name.endswith(".weights.h5"):
-        # Keras goes by the name.
-        raise InputError(
-            f"{path} is an HDF5 file. If Keras 3 saved it with save_weights, rename it to "
-            f"{path.stem}.weights.h5."
-        )
     try:
         config = dataclasses.replace(config, num_classes=_stored_classes(path, config))
         model = build_classifier(config)
@@ -52,22 +43,12 @@ def load_weights(path: Path, preset: str | None) -> keras.Model:
         stored = _count_stored(path)
         if stored != len(model.weights):
             raise ValueError(f"the file holds {stored} weights, not {len(model.weights)}")
-    except UNREADABLE_ERRORS as error:
+    except unreadable_errors() as error:
         raise InputError(
-            f"The weights in {path} do not fit the preset {preset}, or the file is damaged. Give the "
+            f"The weights in {shown} do not fit the preset {preset}, or the file is damaged. Give the "
             f"preset they were trained with ({', '.join(PRESETS)}). Reason: {reason(error)}"
         ) from error
     return model
-
-
-def _is_whole_model(path: Path) -> bool:
-    try:
-        with h5py.File(path, "r") as file:
-            return "model_config" in file.attrs
-    except UNREADABLE_ERRORS as error:
-        raise InputError(
-            f"The HDF5 file {path} is damaged: {reason(error)}. Save or copy it again."
-        ) from error
 
 
 def _stored_classes(path: Path, config: ModelConfig) -> int:
