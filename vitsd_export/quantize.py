@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
+from vitsd_export import __version__
 from vitsd_export.conversion import Target
 from vitsd_export.errors import UsageError
 from vitsd_export.export import Export, Exported, check
@@ -127,6 +128,7 @@ def quantize_model(
                 objective=objective,
                 state=state,
                 identity={
+                    "vitsd-export": __version__,
                     "model": export.sha256,
                     "format": format,
                     "cpu": cpu,
