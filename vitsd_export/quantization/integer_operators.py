@@ -1,21 +1,21 @@
-"""The operators of a lowered model in LiteRT's integer kernels alone.
+"""The operators of a lowered model in LiteRT's integer operators alone.
 
 | what | how |
 |---|---|
-| activations | int8, one scale a tensor |
-| weights | int8, one scale an output channel; int32 biases |
-| residual stream | int32 fixed point; the scale of what is added to it is a multiple of its own |
-| LayerNorm | mean and variance exactly, by int32 sums; 1 / √variance from a table |
-| softmax | exp from a table, divided by its sum only after the product with the values |
-| pixels | int32 fixed point up to the tokenizer's LayerNorm |
+| activations | int8, a scale a tensor |
+| weights | int8, a scale an output channel; int32 biases |
+| residual stream | int32; the scale of what is added is a multiple of its own, so that adding is exact |
+| LayerNorm | exact sums in int32; 1 / √variance from a table |
+| softmax | exp from a table; divided by its sum only after the product with the values |
+| pixels | int32 up to the tokenizer's LayerNorm |
 
-int8 is what the kernels of accelerators and XNNPACK work in. What int8 cannot hold, such as the residual
-stream of a vision transformer and the squares in its LayerNorms, is plain int32 arithmetic (add,
-multiply, sum, shift), which is exact and, by element, no slower than int8. LiteRT's own int8 kernels for
-these parts lose the model: SOFTMAX answers in steps of 1/256, which is as much as one of many tokens
-gets.
+XNNPACK and accelerators work in int8. What int8 cannot hold, such as a vision transformer's residual stream
+and the squares in its LayerNorms, is plain int32 arithmetic, which is exact and in LiteRT as fast. Its own
+quantized operators for these parts are neither: SOFTMAX answers in steps of 1/256, about what one of many
+tokens gets; int16 ADD, MUL, MEAN and QUANTIZE take ten to forty times as long as int32 ones.
 
-Every int32 result is bounded by what its int8 parts can hold at most, whatever the image: none overflows.
+All int32 results are bounded by what the int8 numbers that they come from can hold at most, so that none
+overflows, whatever the image.
 """
 
 import contextlib
@@ -26,543 +26,411 @@ from typing import Any
 
 import numpy as np
 
+from vitsd_export.errors import UsageError
 from vitsd_export.lowering.graph import Array, Dense, LayerNorm
 from vitsd_export.lowering.operators import Operators
-from vitsd_export.quantization.litert_writer import LiteRTWriter
-from vitsd_export.quantization.recording_operators import (
-    BIN_EDGES,
-    MASKED_BELOW,
-    Record,
-    Records,
-    row_gain,
+from vitsd_export.quantization.integer_arithmetic import (
+    INT8_MAX,
+    INT8_MIN,
+    INT32_MAX,
+    FixedPoint,
+    IntegerArithmetic,
+    Quantized,
 )
+from vitsd_export.quantization.litert_writer import LiteRTWriter
+from vitsd_export.quantization.records import Record, Records, row_gain
 
-_INT32_MAX = 2**31 - 1
-# int8 with zero in the middle; -128 is left out of weights, as the format asks.
-_LEVELS = 127
-_LOWEST, _HIGHEST = -128, 127
-# exp(x - max), and what is made of it, lie between 0 and 1.
-_UNIT_SCALE = 1 / 255
-# Entries of the tables of 1 / √variance: for tokens, and for patches, of which some are nearly of one
-# colour.
-_ROOT_TABLE = 1024
-_PIXEL_ROOT_TABLE = 8192
-# Sums of a row of exponentials, in steps of 1/255, are shifted by so much to look them up.
+# Numbers from -127 to 127, as the format asks of weights.
+_LEVELS = INT8_MAX
+# What lies between 0 and 1, such as exp(score - largest score), in all of int8.
+_UNIT_LEVELS = INT8_MAX - INT8_MIN
+# GELU's least value, at -0.75.
+_GELU_LOW = 0.17
+# The product's second operand and the mask's tensor need no range of their own.
+_MASKED_BELOW = -1e8
+# Sums of a row are looked up in steps of 4/255: at a sum of 1, the least there is, 0.8 % off at most.
 _SUM_SHIFT = 2
-_FRACTION_BITS = 6
-_HEADROOM = 1.5
-
-
-@dataclasses.dataclass(frozen=True)
-class Quantized:
-    """An int8 tensor.
-
-    Attributes:
-        index: Index of the tensor.
-        shape: Its shape.
-        scale: Its step.
-        zero_point: The integer that stands for zero.
-        row_factor: What each row is still to be multiplied by; None for one.
-    """
-
-    index: int
-    shape: tuple[int, ...]
-    scale: float
-    zero_point: int
-    row_factor: "Quantized | None" = None
-
-
-@dataclasses.dataclass(frozen=True)
-class FixedPoint:
-    """A plain int32 tensor.
-
-    Attributes:
-        index: Index of the tensor.
-        shape: Its shape.
-        scale: Its step; an array for one a channel of the last axis.
-        bound: The largest magnitude its integers can have.
-    """
-
-    index: int
-    shape: tuple[int, ...]
-    scale: float
-    bound: int
+# Entries of the tables of 1 / √variance. The variances of an image's patches, some of nearly one colour,
+# differ more than those of its tokens.
+_TOKEN_ROOTS, _PATCH_ROOTS = 1024, 8192
+# Variances up to so much above the largest of all calibration images are in the table.
+_VARIANCE_MARGIN = 1.5
+# The residual stream begins with steps so much finer than those of its first summand.
+_STREAM_FINER = 16
+# Steps between two grey levels while the pixels' mean is taken away.
+_PIXEL_FRACTION = 64
 
 
 class IntegerOperators(Operators):
-    """Writes operators.
+    """Writes the operators.
 
     Args:
         writer: Where they go.
-        records: What passes through the graph in float.
-        batch: Images in a call.
-        patch_length: Numbers in a patch, whose squares must be summed.
-        answer: Name of the result.
+        records: What passed through the same program by `RecordingOperators`.
+        patch_length: Numbers in a patch, whose squares the tokenizer's LayerNorm sums.
+        answer: Name of the result; a softmax of that name is the classifier's, others are attention's.
     """
 
     def __init__(
-        self, writer: LiteRTWriter, records: Records, batch: int, patch_length: int, answer: str
+        self, writer: LiteRTWriter, records: Records, patch_length: int, answer: str
     ) -> None:
+        self._arithmetic = IntegerArithmetic(writer)
         self._writer = writer
         self._records = records
-        self._batch = batch
-        self._pixel_bound = math.isqrt(_INT32_MAX // patch_length)
+        self._patch_length = patch_length
         self._answer = answer
-        self._scope = ""
-        self._constants: dict[tuple[Any, ...], int] = {}
-        self._stream: FixedPoint | None = None
-
-    @contextlib.contextmanager
-    def _named(self, name: str) -> Any:
-        outer, self._scope = self._scope, f"{self._scope}{name}/"
-        yield
-        self._scope = outer
+        self._stream_scale: float | None = None
 
     def scope(self, name: str) -> contextlib.AbstractContextManager[None]:
-        return self._named(name)
-
-    # -- tensors ----------------------------------------------------------------------------------
-
-    def _int32(self, name: str, shape: Sequence[int]) -> int:
-        return self._writer.tensor(self._scope + name, shape, "int32")
-
-    def _constant(self, values: Any, name: str = "constant") -> int:
-        values = np.asarray(values, np.int32)
-        key = (values.shape, values.tobytes())
-        if key not in self._constants:
-            self._constants[key] = self._writer.tensor(
-                f"{name}{len(self._constants)}", values.shape, "int32", values=values
-            )
-        return self._constants[key]
-
-    def _int8(
-        self, name: str, shape: Sequence[int], scale: float, zero_point: int = 0
-    ) -> Quantized:
-        index = self._writer.tensor(
-            self._scope + name, shape, "int8", scale=scale, zero_point=zero_point
-        )
-        return Quantized(index, tuple(shape), scale, zero_point)
+        return self._arithmetic.named(name)
 
     def _record(self, name: str) -> Record:
-        return self._records.tensors[self._scope + name]
+        return self._records.tensors[self._arithmetic.full_name(name)]
 
-    def _symmetric(self, name: str, shape: Sequence[int], record_of: str | None = None) -> Quantized:
-        scale = self._scale(record_of or name, _LEVELS)
-        return self._int8(name, shape, scale)
-
-    def _scale(self, name: str, levels: int) -> float:
-        """The scale of an activation, a multiple of the residual stream's if it is added to that."""
-        scale = best_limit(self._record(name), levels) / levels
-        if self._stream is not None and self._scope + name in self._records.summands:
-            return math.ceil(scale / self._stream.scale - 1e-3) * self._stream.scale
+    def _scale(self, name: str, levels: int = _LEVELS) -> float:
+        scale = self._record(name).best_limit(levels) / levels
+        added = self._arithmetic.full_name(name) in self._records.summands
+        if added and self._stream_scale is not None:
+            # A thousandth is no reason for a whole step more.
+            return math.ceil(scale / self._stream_scale - 1e-3) * self._stream_scale
         return scale
 
-    # -- int32 arithmetic -------------------------------------------------------------------------
+    def _symmetric(self, name: str, shape: Sequence[int]) -> Quantized:
+        """An int8 tensor with zero in the middle; XNNPACK takes no other as a product's second operand."""
+        return self._arithmetic.int8(name, shape, self._scale(name))
 
-    def _apply(self, operator: str, name: str, x: int, y: int, shape: Sequence[int]) -> int:
-        options = {"ADD": "AddOptions", "SUB": "SubOptions", "MUL": "MulOptions"}.get(operator)
-        if operator in ("MINIMUM", "MAXIMUM"):
-            options = "MaximumMinimumOptions"
-        return self._writer.operator(operator, [x, y], self._int32(name, shape), options=options)
-
-    def _cast(self, x: int, name: str, shape: Sequence[int]) -> int:
-        """An int8 or int16 tensor's integers as int32."""
-        return self._writer.operator("CAST", [x], self._int32(name, shape), options="CastOptions")
-
-    def _shift(self, x: int, by: int, name: str, shape: Sequence[int]) -> int:
-        """x / 2^by, rounded."""
-        ones = (1,) * len(shape)
-        half = self._constant(np.full(ones, 1 << (by - 1)))
-        x = self._apply("ADD", f"{name}/half", x, half, shape)
-        return self._apply("RIGHT_SHIFT", name, x, self._constant(np.full(ones, by)), shape)
-
-    def _sum(self, x: int, name: str, shape: Sequence[int]) -> int:
-        """Sums over the last axis, which stays."""
-        axis = self._constant([len(shape) - 1])
-        output = self._int32(name, (*shape[:-1], 1))
-        return self._writer.operator(
-            "SUM", [x, axis], output, options="ReducerOptions", keepDims=True
-        )
-
-    def _to_int8(self, x: int, name: str, shape: Sequence[int], scale: float) -> Quantized:
-        """An int32 tensor of int8's steps, with what is beyond cut off."""
-        rows = int(np.prod(shape[:-1]))
-        flat = (rows, shape[-1])
-        x = self._apply("MINIMUM", f"{name}/at_most", x, self._constant(np.full(flat, 127)), shape)
-        x = self._apply("MAXIMUM", f"{name}/at_least", x, self._constant(np.full(flat, -128)), shape)
-        y = self._int8(name, shape, scale)
-        self._writer.operator("CAST", [x], y.index, options="CastOptions")
-        return y
-
-    def _look_up(self, x: int, table: np.ndarray, name: str, shape: Sequence[int], y: int) -> int:
-        """table[x], for x from 0 on; what is beyond the table has its last entry."""
-        last = self._constant(np.full(shape, len(table) - 1))
-        x = self._apply("MINIMUM", f"{name}/index", x, last, shape)
-        if table.dtype == np.int8:
-            raise NotImplementedError
-        entries = self._constant(table, "table")
-        return self._writer.operator("GATHER", [entries, x], y, options="GatherOptions", axis=0)
-
-    def _fixed(self, x: "Quantized | FixedPoint", name: str) -> FixedPoint:
-        if isinstance(x, FixedPoint):
-            return x
-        index = self._cast(x.index, f"{name}/int32", x.shape)
-        bound = _HIGHEST - x.zero_point
-        if x.zero_point:
-            zero = self._constant(np.full((1,) * len(x.shape), x.zero_point))
-            index = self._apply("SUB", f"{name}/from_zero", index, zero, x.shape)
-        return FixedPoint(index, x.shape, x.scale, max(bound, x.zero_point - _LOWEST))
-
-    # -- operators --------------------------------------------------------------------------------
-
-    def pixels(self, image: Any, name: str) -> FixedPoint:
-        index, shape = image
-        return FixedPoint(self._cast(index, name, shape), shape, 1.0, 255)
+    def pixels(self, image: Quantized, name: str) -> FixedPoint:
+        index = self._arithmetic.cast(image.index, name, image.shape)
+        return FixedPoint(index, image.shape, 1.0, np.iinfo(np.uint8).max)
 
     def subtract(self, x: FixedPoint, y: Any, name: str) -> FixedPoint:
-        """x - y of pixels and a constant, with more bits after the point."""
-        factor = 1 << _FRACTION_BITS
-        constant = np.broadcast_to(np.round(np.asarray(y) * factor / x.scale), x.shape[-1:])
-        ones = (1,) * len(x.shape)
-        index = self._apply(
-            "MUL", f"{name}/finer", x.index, self._constant(np.full(ones, factor)), x.shape
+        finer = self._arithmetic.multiplied(x, _PIXEL_FRACTION, f"{name}/finer")
+        steps = np.round(_of_channels(y, x.shape) / finer.scale)
+        index = self._arithmetic.binary(
+            "SUB", finer.index, self._arithmetic.constant(steps), name, x.shape
         )
-        rows = self._constant(constant.reshape(*ones[:-1], -1))
-        index = self._apply("SUB", name, index, rows, x.shape)
-        bound = int(max(x.bound * factor, abs(constant).max(), (x.bound * factor - constant).max()))
-        return FixedPoint(index, x.shape, x.scale / factor, bound)
+        bound = int(max(np.abs(steps).max(), np.abs(finer.bound - steps).max()))
+        return FixedPoint(index, x.shape, finer.scale, bound)
 
     def multiply(self, x: FixedPoint, y: Any, name: str) -> FixedPoint:
-        """x · y of pixels and a constant, in as many bits as the tokenizer's LayerNorm takes."""
-        factors = np.broadcast_to(np.asarray(y, np.float64), x.shape[-1:])
-        largest = x.bound * x.scale * abs(factors).max()
-        scale = largest / (self._pixel_bound - 1)
-        shift = int(math.log2(_INT32_MAX / 2 / x.bound / (abs(factors).max() * x.scale / scale)))
-        constant = np.round(factors * x.scale / scale * 2**shift)
-        ones = (1,) * len(x.shape)
-        rows = self._constant(constant.reshape(*ones[:-1], -1))
-        index = self._apply("MUL", f"{name}/product", x.index, rows, x.shape)
-        index = self._shift(index, shift, name, x.shape)
-        return FixedPoint(index, x.shape, scale, self._pixel_bound)
+        if not isinstance(x, FixedPoint):
+            raise UsageError(
+                "The scheme full-int8 needs the rewrites layer-norm-affine and temperature. Do not leave "
+                "them out, or use another scheme."
+            )
+        factors = _of_channels(y, x.shape) * x.scale
+        # As fine as the tokenizer's LayerNorm can take it.
+        bound = _square_limit(self._patch_length) - 1
+        scale = x.bound * np.abs(factors).max() / bound
+        bits = int(math.log2(INT32_MAX / 2 / bound))
+        integers = np.round(factors / scale * 2**bits)
+        index = self._arithmetic.binary(
+            "MUL", x.index, self._arithmetic.constant(integers), f"{name}/product", x.shape
+        )
+        index = self._arithmetic.shift(index, bits, name, x.shape)
+        return FixedPoint(index, x.shape, float(scale), bound + 1)
 
     def resize(self, x: FixedPoint, old: int, new: int, name: str) -> FixedPoint:
         shape = (x.shape[0], new, new, x.shape[-1])
-        writer, scope = self._writer, self._scope
-        short = writer.tensor(f"{scope}{name}/int16", x.shape, "int16", scale=x.scale)
-        writer.operator("CAST", [x.index], short, options="CastOptions")
-        resized = writer.tensor(f"{scope}{name}/resized", shape, "int16", scale=x.scale)
-        size = self._constant([new, new])
-        writer.operator(
+        # By int16, which LiteRT resizes; the bound of `multiply` is far below its limit.
+        named = self._arithmetic.full_name(name)
+        given = self._writer.tensor(f"{named}/int16", x.shape, "int16", scale=x.scale)
+        self._writer.operator("CAST", [x.index], given, options="CastOptions")
+        resized = self._writer.operator(
             "RESIZE_BILINEAR",
-            [short, size],
-            resized,
+            [given, self._arithmetic.constant([new, new])],
+            self._writer.tensor(f"{named}/resized", shape, "int16", scale=x.scale),
             version=4,
             options="ResizeBilinearOptions",
             halfPixelCenters=True,
         )
-        return FixedPoint(self._cast(resized, name, shape), shape, x.scale, x.bound)
+        return FixedPoint(self._arithmetic.cast(resized, name, shape), shape, x.scale, x.bound)
 
     def shifted_copies(self, x: FixedPoint, by: int, name: str) -> FixedPoint:
+        arithmetic, writer = self._arithmetic, self._writer
         batch, size, _, channels = x.shape
+        part = (batch, size - by, size - by, channels)
+        start, end = (by, (0, by)), (0, (by, 0))
         copies = [x.index]
-        for right in (False, True):
-            for down in (False, True):
-                begin = [0, 0 if down else by, 0 if right else by, 0]
-                shape = (batch, size - by, size - by, channels)
-                part = self._int32(f"{name}/part{len(copies)}", shape)
-                self._writer.operator(
-                    "SLICE",
-                    [x.index, self._constant(begin), self._constant(shape)],
-                    part,
-                    options="SliceOptions",
-                )
-                pads = [(0, 0), (by, 0) if down else (0, by), (by, 0) if right else (0, by), (0, 0)]
-                copy = self._int32(f"{name}/copy{len(copies)}", x.shape)
-                self._writer.operator(
-                    "PAD", [part, self._constant(pads)], copy, options="PadOptions"
-                )
-                copies.append(copy)
-        shape = (batch, size, size, len(copies) * channels)
-        joined = self._int32(name, shape)
-        self._writer.operator(
-            "CONCATENATION", copies, joined, options="ConcatenationOptions", axis=3
-        )
+        with arithmetic.named(name):
+            for left, pad_columns in (start, end):
+                for top, pad_rows in (start, end):
+                    number = len(copies)
+                    begin = arithmetic.constant([0, top, left, 0])
+                    kept = writer.operator(
+                        "SLICE",
+                        [x.index, begin, arithmetic.constant(part)],
+                        arithmetic.int32(f"part{number}", part),
+                        options="SliceOptions",
+                    )
+                    pads = np.array([(0, 0), pad_rows, pad_columns, (0, 0)])
+                    copy = arithmetic.int32(f"copy{number}", x.shape)
+                    writer.operator(
+                        "PAD", [kept, arithmetic.constant(pads)], copy, options="PadOptions"
+                    )
+                    copies.append(copy)
+            shape = (batch, size, size, len(copies) * channels)
+            joined = arithmetic.int32("joined", shape)
+        writer.operator("CONCATENATION", copies, joined, options="ConcatenationOptions", axis=3)
         return FixedPoint(joined, shape, x.scale, x.bound)
 
     def layer_norm(
-        self, x: "Quantized | FixedPoint", layer: LayerNorm, width: int, name: str
+        self, x: Quantized | FixedPoint, layer: LayerNorm, width: int, name: str
     ) -> Quantized:
         if layer.affine:
-            raise NotImplementedError
-        record, variance = self._record(name), self._record(f"{name}/variance")
-        pixels = self._scope == "tokenizer/"
-        with self._named(name):
-            x = self._fixed(x, "x")
-            limit = math.isqrt(_INT32_MAX // width)
-            x = self._reduced(x, limit, "x")
-            shape, ones = x.shape, (*x.shape[:-1], 1)
-            centred = self._apply("SUB", "centred", x.index, self._mean(x, width), shape)
-            square = self._apply("MUL", "square", centred, centred, shape)
-            squares = self._sum(square, "squares", shape)
-            entries = _PIXEL_ROOT_TABLE if pixels else _ROOT_TABLE
-            largest = min(variance.high * _HEADROOM * width / x.scale**2, _INT32_MAX)
-            shift = max(0, math.ceil(math.log2(largest / entries)))
-            steps = (np.arange(entries) + (0.5 if shift else 0)) * 2.0**shift
-            steps[0] = max(steps[0], 0.5)
-            roots = 1 / np.sqrt(steps * x.scale**2 / width + layer.epsilon)
-            scale = best_limit(record, _LEVELS) / _LEVELS
-            # centred · root is the answer in steps of 2^-bits; it must not overflow.
-            factors = roots * x.scale / scale
-            bits = int(math.log2((_INT32_MAX / 2) / (2 * x.bound * factors.max())))
-            table = np.round(factors * 2.0**bits)
+            raise UsageError(
+                "The scheme full-int8 needs the rewrites layer-norm-affine and head-norm-affine. Do not "
+                "leave them out, or use another scheme."
+            )
+        arithmetic = self._arithmetic
+        scale = self._scale(name)
+        largest = self._record(f"{name}/variance").high
+        entries = _PATCH_ROOTS if width == self._patch_length else _TOKEN_ROOTS
+        with arithmetic.named(name):
+            x = self._reduced(arithmetic.fixed(x, "input"), _square_limit(width))
+            one_each = (*x.shape[:-1], 1)
+            centred = arithmetic.binary("SUB", x.index, self._mean(x), "centred", x.shape)
+            square = arithmetic.binary("MUL", centred, centred, "square", x.shape)
+            squares = arithmetic.sum(square, "squares", x.shape)
+            squares_at_most = min(largest * _VARIANCE_MARGIN * width / x.scale**2, INT32_MAX)
+            shift = max(0, math.ceil(math.log2(max(squares_at_most, 1) / entries)))
             if shift:
-                amount = self._constant([[shift]])
-                squares = self._apply("RIGHT_SHIFT", "index", squares, amount, ones)
-            root = self._look_up(squares, table, "root", ones, self._int32("root", ones))
-            product = self._apply("MUL", "product", centred, root, shape)
-            rounded = self._shift(product, bits, "rounded", shape)
-            return self._to_int8(rounded, "normalized", shape, scale)
+                by = arithmetic.scalar(shift, one_each)
+                squares = arithmetic.binary("RIGHT_SHIFT", squares, by, "squares/index", one_each)
+            # Of what the shift makes one, the middle.
+            steps = np.maximum((np.arange(entries) + (0.5 if shift else 0)) * 2.0**shift, 0.5)
+            roots = x.scale / np.sqrt(steps * x.scale**2 / width + layer.epsilon) / scale
+            bits = int(math.log2(INT32_MAX / 2 / (2 * x.bound * roots.max())))
+            root = arithmetic.look_up(squares, np.round(roots * 2.0**bits), "root", one_each)
+            product = arithmetic.binary("MUL", centred, root, "product", x.shape)
+            product = arithmetic.shift(product, bits, "rounded", x.shape)
+            return arithmetic.saturated(product, "normalized", x.shape, scale)
 
-    def _mean(self, x: FixedPoint, width: int) -> int:
-        """The means of the rows, rounded."""
+    def _mean(self, x: FixedPoint) -> int:
+        """The means of the rows, to the nearest step."""
         shape = (*x.shape[:-1], 1)
-        total = self._sum(x.index, "sum", x.shape)
-        # (sum · reciprocal) / 2^bits
-        bits = int(math.log2(_INT32_MAX / 2 / (x.bound * width) * width))
-        bits = min(bits, 24)
-        reciprocal = self._constant([[round(2**bits / width)]])
-        scaled = self._apply("MUL", "sum/scaled", total, reciprocal, shape)
-        return self._shift(scaled, bits, "mean", shape)
+        total = self._arithmetic.sum(x.index, "sum", x.shape)
+        bits = int(math.log2(INT32_MAX / 2 / x.bound))
+        reciprocal = self._arithmetic.scalar(round(2**bits / x.shape[-1]), shape)
+        scaled = self._arithmetic.binary("MUL", total, reciprocal, "sum/scaled", shape)
+        return self._arithmetic.shift(scaled, bits, "mean", shape)
 
-    def _reduced(self, x: FixedPoint, limit: int, name: str) -> FixedPoint:
-        """x in so few bits that it stays within a limit."""
-        by = max(0, math.ceil(math.log2(x.bound / limit)))
-        if not by:
-            return x
-        index = self._shift(x.index, by, f"{name}/reduced", x.shape)
-        return FixedPoint(index, x.shape, x.scale * 2**by, -(-x.bound // 2**by))
+    def _reduced(self, x: FixedPoint, limit: int) -> FixedPoint:
+        """x in steps so coarse that it stays within a limit."""
+        bits = max(0, math.ceil(math.log2(x.bound / limit)))
+        index = self._arithmetic.shift(x.index, bits, "reduced", x.shape)
+        return FixedPoint(index, x.shape, x.scale * 2**bits, -(-x.bound >> bits))
 
     def dense(self, x: Quantized, layer: Dense, name: str) -> Quantized:
         inputs, outputs = layer.kernel.shape
         y = self._symmetric(name, (x.shape[0], outputs))
         kernel = np.asarray(layer.kernel, np.float64).T
-        scales = np.maximum(abs(kernel).max(axis=1), 1e-12) / _LEVELS
-        weights = np.clip(np.round(kernel / scales[:, None]), -_LEVELS, _LEVELS)
-        tensors = [
-            x.index,
-            self._writer.tensor(
-                f"{self._scope}{name}/kernel", (outputs, inputs), "int8", scale=scales, values=weights
-            ),
-        ]
+        largest = np.abs(kernel).max(axis=1)
+        scales = np.where(largest > 0, largest, 1.0) / _LEVELS
         bias = np.zeros(outputs) if layer.bias is None else np.asarray(layer.bias, np.float64)
-        steps = scales * x.scale
-        tensors.append(
-            self._writer.tensor(
-                f"{self._scope}{name}/bias",
-                (outputs,),
-                "int32",
-                scale=steps,
-                values=np.clip(np.round(bias / steps), -_INT32_MAX, _INT32_MAX),
-            )
+        steps = np.clip(np.round(bias / (scales * x.scale)), -INT32_MAX, INT32_MAX)
+        full_name, tensor = self._arithmetic.full_name(name), self._writer.tensor
+        weights = tensor(
+            f"{full_name}/kernel",
+            (outputs, inputs),
+            "int8",
+            scale=scales,
+            values=np.round(kernel / scales[:, None]),
+        )
+        biases = tensor(
+            f"{full_name}/bias", (outputs,), "int32", scale=scales * x.scale, values=steps
         )
         self._writer.operator(
-            "FULLY_CONNECTED", tensors, y.index, version=4, options="FullyConnectedOptions"
+            "FULLY_CONNECTED",
+            [x.index, weights, biases],
+            y.index,
+            version=4,
+            options="FullyConnectedOptions",
         )
         return y
 
     def apply_left(self, matrix: Array, x: Any, name: str) -> Any:
-        raise NotImplementedError
+        raise UsageError("The scheme full-int8 cannot be had with the rewrite patch-windows.")
 
-    def product(self, x: Quantized, y: Quantized, name: str, *, transpose_y: bool = False) -> Quantized:
+    def divide_by_root(self, x: Any, square: Any, name: str) -> Any:
+        raise UsageError("The scheme full-int8 cannot be had with the rewrite patch-windows.")
+
+    def product(
+        self, x: Quantized, y: Quantized, name: str, *, transpose_y: bool = False
+    ) -> Quantized:
         shape = (*x.shape[:-1], y.shape[-2] if transpose_y else y.shape[-1])
-        unnormalized = x.row_factor is not None
-        target = self._symmetric(f"{name}/unnormalized" if unnormalized else name, shape)
+        product = self._symmetric(name if x.row_factor is None else f"{name}/unnormalized", shape)
         self._writer.operator(
             "BATCH_MATMUL",
             [x.index, y.index],
-            target.index,
+            product.index,
             version=2,
             options="BatchMatMulOptions",
             adjY=transpose_y,
         )
         if x.row_factor is None:
-            return target
+            return product
         normalized = self._symmetric(name, shape)
-        self._writer.operator(
-            "MUL", [target.index, x.row_factor.index], normalized.index, version=2, options="MulOptions"
-        )
+        self._int8_operator("MUL", [product, x.row_factor], normalized)
         return normalized
 
-    def add(self, x: Any, y: Any, name: str) -> Any:
-        if isinstance(y, np.ndarray) and y.min() < MASKED_BELOW:
+    def add(self, x: Quantized | FixedPoint, y: Any, name: str) -> Any:
+        if isinstance(y, np.ndarray) and y.min() < _MASKED_BELOW:
             return self._masked(x, y, name)
-        with self._named(name):
-            stream = self._stream
-            if stream is None:
-                stream = self._start(x)
+        arithmetic = self._arithmetic
+        with arithmetic.named(name):
+            if not isinstance(x, FixedPoint):
+                x = arithmetic.fixed(x, "first")
+                x = arithmetic.multiplied(x, _STREAM_FINER, "first/finer")
+                self._stream_scale = x.scale
             if isinstance(y, np.ndarray):
-                steps = np.round(y / stream.scale)
-                index = self._apply("ADD", "sum", stream.index, self._constant(steps), x.shape)
-                bound = stream.bound + int(abs(steps).max())
-                self._stream = FixedPoint(index, x.shape, stream.scale, bound)
-                return self._stream
-            y = self._fixed(y, "y")
-            factor = round(y.scale / stream.scale)
-            index = y.index
-            if factor != 1:
-                ones = (1,) * len(y.shape)
-                times = self._constant(np.full(ones, factor))
-                index = self._apply("MUL", "y/steps", index, times, y.shape)
-            index = self._apply("ADD", "sum", stream.index, index, y.shape)
-            self._stream = FixedPoint(
-                index, y.shape, stream.scale, stream.bound + factor * y.bound
-            )
-            return self._stream
+                steps = np.round(y / x.scale)
+                y = FixedPoint(
+                    arithmetic.constant(steps), x.shape, x.scale, int(np.abs(steps).max())
+                )
+            else:
+                y = arithmetic.fixed(y, "second")
+                y = arithmetic.multiplied(y, round(y.scale / x.scale), "second/steps")
+            index = arithmetic.binary("ADD", x.index, y.index, "sum", x.shape)
+            return FixedPoint(index, x.shape, x.scale, x.bound + y.bound)
 
-    def _start(self, x: Quantized) -> FixedPoint:
-        """Begins the residual stream with its first summand."""
-        x = self._fixed(x, "x")
-        finer = 16
-        ones = (1,) * len(x.shape)
-        index = self._apply("MUL", "x/finer", x.index, self._constant(np.full(ones, finer)), x.shape)
-        return FixedPoint(index, x.shape, x.scale / finer, x.bound * finer)
-
-    def _masked(self, x: Quantized, mask: np.ndarray, name: str) -> Quantized:
-        """Scores of which the masked ones are as low as int8 goes."""
-        values = np.where(mask < MASKED_BELOW, _LOWEST, 0)
+    def _masked(self, scores: Quantized, mask: np.ndarray, name: str) -> Quantized:
+        """Scores of which those under the mask are as low as int8 goes."""
+        # -128 steps of twice the size: from any score down to the lowest.
+        values = np.where(mask < _MASKED_BELOW, INT8_MIN, 0)
+        full_name = self._arithmetic.full_name(name)
         constant = self._writer.tensor(
-            f"{self._scope}{name}/mask", mask.shape, "int8", scale=2 * x.scale, values=values
+            f"{full_name}/mask", mask.shape, "int8", scale=2 * scores.scale, values=values
         )
-        y = self._int8(name, x.shape, x.scale, x.zero_point)
-        self._writer.operator("ADD", [x.index, constant], y.index, version=2, options="AddOptions")
-        return y
+        masked = self._arithmetic.int8(name, scores.shape, scores.scale)
+        self._int8_operator("ADD", [scores, Quantized(constant, mask.shape, 0.0)], masked)
+        return masked
 
-    def divide_by_root(self, x: Any, square: Any, name: str) -> Any:
-        raise NotImplementedError
+    def _int8_operator(
+        self, operator: str, inputs: Sequence[Quantized], output: Quantized
+    ) -> Quantized:
+        """An operator in its version for int8."""
+        indices = [tensor.index for tensor in inputs]
+        options = f"{operator.capitalize()}Options"
+        self._writer.operator(operator, indices, output.index, version=2, options=options)
+        return output
 
     def gelu(self, x: Quantized, name: str) -> Quantized:
-        record = self._record(name)
-        levels = _HIGHEST - _LOWEST - 1
-        scale = self._scale(name, levels)
-        zero_point = _LOWEST + math.ceil(min(-record.low, 0.17) / scale)
-        y = self._int8(name, x.shape, scale, zero_point)
-        return dataclasses.replace(
-            y,
-            index=self._writer.operator("GELU", [x.index], y.index, version=2, options="GeluOptions"),
-        )
+        scale = self._scale(name, _UNIT_LEVELS)
+        zero_point = INT8_MIN + math.ceil(_GELU_LOW / scale)
+        y = self._arithmetic.int8(name, x.shape, scale, min(zero_point, 0))
+        return self._int8_operator("GELU", [x], y)
 
     def softmax(self, x: Quantized, name: str) -> Quantized:
-        if name == self._answer:
-            y = self._int8(name, x.shape, 1 / 256, _LOWEST)
+        if self._arithmetic.full_name(name) == self._answer:
+            # The scale and zero point that the operator asks for.
+            y = self._arithmetic.int8(name, x.shape, 1 / 256, INT8_MIN)
             self._writer.operator(
                 "SOFTMAX", [x.index], y.index, version=2, options="SoftmaxOptions", beta=1.0
             )
             return y
-        with self._named(name):
-            rows = (*x.shape[:-1], 1)
-            axis = self._constant([len(x.shape) - 1])
-            top = self._int8("largest", rows, x.scale, x.zero_point)
-            self._writer.operator(
-                "REDUCE_MAX",
-                [x.index, axis],
-                top.index,
-                version=2,
-                options="ReducerOptions",
-                keepDims=True,
-            )
-            below = self._int8("below_largest", x.shape, x.scale, _HIGHEST)
-            self._writer.operator(
-                "SUB", [x.index, top.index], below.index, version=2, options="SubOptions"
-            )
-            powers = self._int8("powers", x.shape, _UNIT_SCALE, _LOWEST)
-            self._writer.operator(
-                "EXP", [below.index], powers.index, version=2, options="ExpOptions"
-            )
-            tokens = x.shape[-1]
-            sums = np.arange((255 * tokens >> _SUM_SHIFT) + 1) * 2.0**_SUM_SHIFT / 255
-            # No row is empty: its largest power is 1.
-            sums = np.maximum(sums, 1)
-            gain = self._of_row_sums(powers, row_gain(sums), "gain")
-            weights = self._int8("weights", x.shape, _UNIT_SCALE, _LOWEST)
-            self._writer.operator(
-                "MUL", [powers.index, gain.index], weights.index, version=2, options="MulOptions"
-            )
-            factor = self._of_row_sums(weights, 1 / sums, "factor")
-            return dataclasses.replace(weights, row_factor=factor)
+        with self._arithmetic.named(name):
+            return self._attention_weights(x)
+
+    def _attention_weights(self, scores: Quantized) -> Quantized:
+        arithmetic, shape = self._arithmetic, scores.shape
+        largest = arithmetic.int8("largest", (*shape[:-1], 1), scores.scale)
+        self._writer.operator(
+            "REDUCE_MAX",
+            [scores.index, arithmetic.constant([len(shape) - 1])],
+            largest.index,
+            version=2,
+            options="ReducerOptions",
+            keepDims=True,
+        )
+        # The difference of two int8 numbers, 0 to -255, has all its places.
+        difference = arithmetic.int8("difference", shape, scores.scale, INT8_MAX)
+        self._int8_operator("SUB", [scores, largest], difference)
+        powers = self._unit("powers", shape)
+        self._int8_operator("EXP", [difference], powers)
+        # The largest power of a row is 1, so its sum is no less.
+        steps = np.arange((_UNIT_LEVELS * shape[-1] >> _SUM_SHIFT) + 1) * 2**_SUM_SHIFT
+        sums = np.maximum(steps / _UNIT_LEVELS, 1)
+        weights = self._unit("weights", shape)
+        gain = self._of_row_sums(powers, row_gain(sums), "gain")
+        self._int8_operator("MUL", [powers, gain], weights)
+        factor = self._of_row_sums(weights, 1 / sums, "factor")
+        return dataclasses.replace(weights, row_factor=factor)
+
+    def _unit(self, name: str, shape: Sequence[int]) -> Quantized:
+        return self._arithmetic.int8(name, shape, 1 / _UNIT_LEVELS, INT8_MIN)
 
     def _of_row_sums(self, x: Quantized, table: np.ndarray, name: str) -> Quantized:
-        """A function between 0 and 1 of the sums of the rows, given by a table."""
-        rows = (*x.shape[:-1], 1)
-        integers = self._cast(x.index, f"{name}/int32", x.shape)
-        total = self._sum(integers, f"{name}/sum", x.shape)
-        offset = -_LOWEST * x.shape[-1]
-        ones = (1,) * len(x.shape)
-        total = self._apply(
-            "ADD", f"{name}/from_zero", total, self._constant(np.full(ones, offset)), rows
-        )
-        by = self._constant(np.full(ones, _SUM_SHIFT))
-        index = self._apply("RIGHT_SHIFT", f"{name}/index", total, by, rows)
-        entries = np.round(table / _UNIT_SCALE) + _LOWEST
-        y = self._int8(name, rows, _UNIT_SCALE, _LOWEST)
-        found = self._look_up(
-            index, entries, name, rows, self._int32(f"{name}/int32_value", rows)
-        )
+        """A function of the sums of x's rows; both it and x lie between 0 and 1."""
+        arithmetic = self._arithmetic
+        shape = (*x.shape[:-1], 1)
+        with arithmetic.named(name):
+            integers = arithmetic.cast(x.index, "int32", x.shape)
+            total = arithmetic.sum(integers, "sum", x.shape)
+            from_zero = arithmetic.scalar(-INT8_MIN * x.shape[-1], shape)
+            total = arithmetic.binary("ADD", total, from_zero, "sum/from_zero", shape)
+            by = arithmetic.scalar(_SUM_SHIFT, shape)
+            index = arithmetic.binary("RIGHT_SHIFT", total, by, "sum/index", shape)
+            entries = np.round(table * _UNIT_LEVELS) + INT8_MIN
+            found = arithmetic.look_up(index, entries, "found", shape)
+            y = self._unit("int8", shape)
         self._writer.operator("CAST", [found], y.index, options="CastOptions")
         return y
 
     def mean(self, x: Quantized, axis: int, name: str) -> Quantized:
-        shape = x.shape[:axis] + x.shape[axis + 1 :]
-        y = self._symmetric(name, shape)
+        y = self._symmetric(name, x.shape[:axis] + x.shape[axis + 1 :])
+        axes = self._arithmetic.constant([axis])
         self._writer.operator(
-            "MEAN",
-            [x.index, self._constant([axis])],
-            y.index,
-            version=2,
-            options="ReducerOptions",
-            keepDims=False,
+            "MEAN", [x.index, axes], y.index, version=2, options="ReducerOptions", keepDims=False
         )
         return y
 
     def reshape(self, x: Any, shape: Sequence[int], name: str) -> Any:
-        count = int(np.prod(x.shape))
-        known = -int(np.prod(shape))
-        new = tuple(count // known if size == -1 else size for size in shape)
-        y = self._moved("RESHAPE", x, new, self._constant(new), name, "ReshapeOptions")
+        known = -math.prod(shape)
+        new = tuple(math.prod(x.shape) // known if size == -1 else size for size in shape)
+        y = self._moved("RESHAPE", 1, x, new, new, name)
         if isinstance(x, Quantized) and x.row_factor is not None:
             rows = (*new[:-1], 1)
-            factor = self._moved(
-                "RESHAPE", x.row_factor, rows, self._constant(rows), f"{name}/factor", "ReshapeOptions"
-            )
-            y = dataclasses.replace(y, row_factor=factor)
+            factor = self._moved("RESHAPE", 1, x.row_factor, rows, rows, f"{name}/factor")
+            return dataclasses.replace(y, row_factor=factor)
         return y
 
     def transpose(self, x: Any, order: Sequence[int], name: str) -> Any:
         shape = tuple(x.shape[axis] for axis in order)
-        return self._moved("TRANSPOSE", x, shape, self._constant(order), name, "TransposeOptions")
+        return self._moved("TRANSPOSE", 2, x, shape, order, name)
 
     def _moved(
-        self, operator: str, x: Any, shape: tuple[int, ...], how: int, name: str, options: str
-    ) -> Any:
+        self,
+        operator: str,
+        version: int,
+        x: Quantized | FixedPoint,
+        shape: tuple[int, ...],
+        how: Sequence[int],
+        name: str,
+    ) -> Quantized | FixedPoint:
+        arithmetic = self._arithmetic
         if isinstance(x, FixedPoint):
-            index = self._int32(name, shape)
-            y: Any = FixedPoint(index, shape, x.scale, x.bound)
-            if x is self._stream:
-                self._stream = y
+            y: Quantized | FixedPoint = dataclasses.replace(
+                x, index=arithmetic.int32(name, shape), shape=shape
+            )
         else:
-            y = self._int8(name, shape, x.scale, x.zero_point)
-        version = 1 if operator == "RESHAPE" else 2
-        self._writer.operator(operator, [x.index, how], y.index, version=version, options=options)
+            y = arithmetic.int8(name, shape, x.scale, x.zero_point)
+        self._writer.operator(
+            operator,
+            [x.index, arithmetic.constant(how)],
+            y.index,
+            version=version,
+            options=f"{operator.capitalize()}Options",
+        )
         return y
 
 
-def best_limit(record: Record, levels: int) -> float:
-    """The magnitude at which to cut off so that the mean square error of rounding and cutting is least.
-
-    Args:
-        record: The values.
-        levels: Steps from zero to the limit.
-    """
-    return record.largest
+def _of_channels(values: Any, shape: Sequence[int]) -> Array:
+    """Numbers of the last axis, with as many axes as a shape."""
+    channels = np.broadcast_to(np.asarray(values, np.float64), shape[-1:])
+    return channels.reshape((1,) * (len(shape) - 1) + (-1,))
 
 
-_ = BIN_EDGES
+def _square_limit(count: int) -> int:
+    """The largest integer of which `count` squares can be summed in int32."""
+    return math.isqrt(INT32_MAX // count)

@@ -1,41 +1,73 @@
-"""`full-int8`: a .tflite file of integer operators alone, for a lowered vision transformer."""
+"""The LiteRT scheme `full-int8`: no operator of floats, uint8 in, int8 out."""
 
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
+from vitsd_export.errors import InputError
 from vitsd_export.lowering.graph import Graph, PatchTokenizer
 from vitsd_export.lowering.program import compute
+from vitsd_export.quantization.integer_arithmetic import Quantized
 from vitsd_export.quantization.integer_operators import IntegerOperators
 from vitsd_export.quantization.litert_writer import LiteRTWriter
-from vitsd_export.quantization.recording_operators import RecordingOperators, Records
+from vitsd_export.quantization.recording_operators import RecordingOperators
+from vitsd_export.quantization.records import Records
 
-_BATCH = 32
+_RECORDING_BATCH = 32
 
 
 def record(
-    graph: Graph, images: np.ndarray, *, progress: Callable[[int], None] | None = None
+    graph: Graph, images: np.ndarray, answer: str, *, progress: Callable[[int], None] | None = None
 ) -> Records:
-    """Runs a graph on images and records what passes through it."""
-    import tensorflow as tf
+    """Runs a graph in float32 on images and records what passes through it.
 
+    Args:
+        graph: The graph.
+        images: [N, size, size, 3] uint8.
+        answer: Name of its result.
+        progress: Called with the number of images done.
+
+    Raises:
+        InputError: If an activation is not finite.
+    """
     records = Records()
-    for start in range(0, len(images), _BATCH):
-        batch = images[start : start + _BATCH]
-        compute(graph, RecordingOperators(records), tf.constant(batch), "answer")
+    for start in range(0, len(images), _RECORDING_BATCH):
+        batch = images[start : start + _RECORDING_BATCH]
+        compute(graph, RecordingOperators(records), tf.constant(batch), answer)
         if progress is not None:
             progress(start + len(batch))
+    for name, tensor in records.tensors.items():
+        if not tensor.finite:
+            raise InputError(
+                f"The activation {name} is not finite on the calibration images: {tensor.low} to "
+                f"{tensor.high}. The model has NaN or infinite weights; train or save it again."
+            )
     return records
 
 
-def write_integer_file(graph: Graph, records: Records, *, batch: int = 1, output: str) -> bytes:
-    """Writes a graph in integer operators."""
-    assert isinstance(graph.tokenizer, PatchTokenizer)
+def write_integer_file(graph: Graph, records: Records, answer: str, *, batch: int = 1) -> bytes:
+    """Writes a lowered graph in integer operators.
+
+    Args:
+        graph: The graph, with the tokenizer as trained (without the rewrite `patch-windows`).
+        records: What passed through it.
+        answer: Name of its result.
+        batch: Images in a call.
+
+    Returns:
+        The .tflite file. Its signature `serving_default` takes `image`, uint8 [batch, size, size, 3], and
+        answers int8 [batch, classes] with the scale and zero point of the tensor.
+
+    Raises:
+        UsageError: If a rewrite that it needs was left out.
+    """
+    if not isinstance(graph.tokenizer, PatchTokenizer):
+        raise TypeError("the tokenizer must be the one of patches")
     writer = LiteRTWriter()
-    size = graph.input_size
-    shape = (batch, size, size, 3)
-    image = writer.tensor("image", shape, "uint8", scale=1.0)
-    patch = graph.tokenizer.patch_size**2 * 15
-    operators = IntegerOperators(writer, records, batch, patch, "answer")
-    answer = compute(graph, operators, (image, shape), "answer")
-    return writer.content({"image": image}, {output: answer.index})
+    shape = (batch, graph.input_size, graph.input_size, 3)
+    image = Quantized(writer.tensor("image", shape, "uint8", scale=1.0), shape, 1.0)
+    patch_length = len(graph.tokenizer.projection.kernel)
+    operators = IntegerOperators(writer, records, patch_length, answer)
+    result = compute(graph, operators, image, answer)
+    return writer.content({"image": image.index}, {answer: result.index})
