@@ -74,9 +74,7 @@ class IntegerArithmetic:
         """A name with those of the scopes around it."""
         return self._scope + name
 
-    def int8(
-        self, name: str, shape: Sequence[int], scale: float, zero_point: int = 0
-    ) -> Quantized:
+    def int8(self, name: str, shape: Sequence[int], scale: float, zero_point: int = 0) -> Quantized:
         """Adds an int8 tensor."""
         index = self.writer.tensor(
             self._scope + name, shape, "int8", scale=scale, zero_point=zero_point

@@ -15,7 +15,9 @@ def float_tensors(content: bytes) -> tuple[str, ...]:
 
     operators = {code: name for name, code in vars(schema.BuiltinOperator).items()}
     floats = {
-        code for name, code in vars(schema.TensorType).items() if "FLOAT" in name or "COMPLEX" in name
+        code
+        for name, code in vars(schema.TensorType).items()
+        if "FLOAT" in name or "COMPLEX" in name
     }
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     found = []

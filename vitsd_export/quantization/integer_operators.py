@@ -46,7 +46,7 @@ _LEVELS = INT8_MAX
 _UNIT_LEVELS = INT8_MAX - INT8_MIN
 # GELU's least value, at -0.75.
 _GELU_LOW = 0.17
-# The product's second operand and the mask's tensor need no range of their own.
+# What is below this stands for a masked score.
 _MASKED_BELOW = -1e8
 # Sums of a row are looked up in steps of 4/255: at a sum of 1, the least there is, 0.8 % off at most.
 _SUM_SHIFT = 2
@@ -275,7 +275,7 @@ class IntegerOperators(Operators):
         return normalized
 
     def add(self, x: Quantized | FixedPoint, y: Any, name: str) -> Any:
-        if isinstance(y, np.ndarray) and y.min() < _MASKED_BELOW:
+        if isinstance(y, np.ndarray) and isinstance(x, Quantized) and y.min() < _MASKED_BELOW:
             return self._masked(x, y, name)
         arithmetic = self._arithmetic
         with arithmetic.named(name):
@@ -389,11 +389,11 @@ class IntegerOperators(Operators):
         known = -math.prod(shape)
         new = tuple(math.prod(x.shape) // known if size == -1 else size for size in shape)
         y = self._moved("RESHAPE", 1, x, new, new, name)
-        if isinstance(x, Quantized) and x.row_factor is not None:
-            rows = (*new[:-1], 1)
-            factor = self._moved("RESHAPE", 1, x.row_factor, rows, rows, f"{name}/factor")
-            return dataclasses.replace(y, row_factor=factor)
-        return y
+        if isinstance(x, FixedPoint) or x.row_factor is None:
+            return y
+        rows = (*new[:-1], 1)
+        factor = self._moved("RESHAPE", 1, x.row_factor, rows, rows, f"{name}/factor")
+        return dataclasses.replace(y, row_factor=factor)
 
     def transpose(self, x: Any, order: Sequence[int], name: str) -> Any:
         shape = tuple(x.shape[axis] for axis in order)
@@ -403,16 +403,15 @@ class IntegerOperators(Operators):
         self,
         operator: str,
         version: int,
-        x: Quantized | FixedPoint,
+        x: Any,
         shape: tuple[int, ...],
         how: Sequence[int],
         name: str,
-    ) -> Quantized | FixedPoint:
+    ) -> Any:
+        """The same numbers elsewhere, of whatever kind they are."""
         arithmetic = self._arithmetic
         if isinstance(x, FixedPoint):
-            y: Quantized | FixedPoint = dataclasses.replace(
-                x, index=arithmetic.int32(name, shape), shape=shape
-            )
+            y: Any = dataclasses.replace(x, index=arithmetic.int32(name, shape), shape=shape)
         else:
             y = arithmetic.int8(name, shape, x.scale, x.zero_point)
         self._writer.operator(

@@ -14,12 +14,20 @@ from vitsd_export.lowering.graph import Array
 from vitsd_export.quantization.calibration import WEIGHTED_OPERATORS
 from vitsd_export.quantization.gptq import BlockwiseWeights, round_to_int4
 from vitsd_export.quantization.litert import TRAINED, exactly, new_quantizer, quantized
-from vitsd_export.quantization.second_moments import GROUP, DenseLayer, dense_layers
+from vitsd_export.quantization.second_moments import (
+    GROUP,
+    DenseLayer,
+    Moments,
+    dense_layers,
+    second_moments,
+)
 
-# Layers of so many weights are the file, and reading them is the time: a flattened image's head.
+# Layers of so many weights, as a flattened image's head has, are the file, and reading them is the time.
+# Where there are any, the others stay in int8, in which products of many rows are faster.
 LARGE = 2**20
-# Smaller layers are rounded if their answers keep this ratio to the error, in decibels. Chosen on training
-# images: with all layers in int4 vit-tiny-cifar10 names another class than in float32 on TODO % of them.
+# Where there are none, layers are rounded if their answers keep this ratio to the error, in decibels. Chosen
+# on training images: with all layers in int4 vit-tiny-cifar10 names another class than in float32 on
+# TODO % of them, with this limit on TODO %.
 SUFFICIENT_SQNR = 28.0
 # A block's float16 scale takes half a bit a weight in blocks of 32, an eighth in blocks of 128.
 _SMALL_BLOCK, _LARGE_BLOCK = 32, 128
@@ -48,60 +56,60 @@ def quantize_int4(
     for operator in WEIGHTED_OPERATORS:
         work.add_dynamic_config(TRAINED, TFLOperationName[operator], 8)
     rounded: dict[str, BlockwiseWeights] = {}
-    outputs: dict[int, list[str]] = {_SMALL_BLOCK: [], _LARGE_BLOCK: []}
-    for layer in dense_layers(content, images, progress=progress):
-        block = _LARGE_BLOCK if layer.kernel.size >= LARGE else _SMALL_BLOCK
-        if len(layer.kernel) % block:
-            continue
-        weights = round_layer(layer, block)
-        if layer.kernel.size >= LARGE or sqnr(layer, weights) >= SUFFICIENT_SQNR:
+    outputs: list[str] = []
+    layers = dense_layers(content)
+    large = [layer for layer in layers if layer.kernel.size >= LARGE]
+    block = _LARGE_BLOCK if large else _SMALL_BLOCK
+    layers = tuple(layer for layer in large or layers if len(layer.kernel) % block == 0)
+    found = second_moments(content, layers, images, progress=progress)
+    for layer, moments in zip(layers, found, strict=True):
+        weights = round_layer(layer, moments, block)
+        if large or sqnr(layer, moments, weights) >= SUFFICIENT_SQNR:
             rounded[layer.weights] = weights
-            outputs[block].append(layer.output)
+            outputs.append(layer.output)
     if not rounded:
         raise InputError(
             "No layer of the model can be stored in int4: each would lose more than a twentieth of its "
             "answer. Use the scheme int8."
         )
-    for block, names in outputs.items():
-        if names:
-            work.add_dynamic_config(
-                exactly(names),
-                TFLOperationName.FULLY_CONNECTED,
-                4,
-                granularity=QuantGranularity[f"BLOCKWISE_{block}"],
-            )
+    work.add_dynamic_config(
+        exactly(outputs),
+        TFLOperationName.FULLY_CONNECTED,
+        4,
+        granularity=QuantGranularity[f"BLOCKWISE_{block}"],
+    )
     return _replace_weights(quantized(work), rounded)
 
 
-def round_layer(layer: DenseLayer, block: int) -> BlockwiseWeights:
+def round_layer(layer: DenseLayer, moments: Moments, block: int) -> BlockwiseWeights:
     """Rounds a layer's weights to int4, group of inputs by group.
 
     Raises:
         InputError: If what enters the layer is not finite.
     """
     parts = []
-    for number, moments in enumerate(layer.moments):
-        if not np.isfinite(moments).all():
+    for number, group_moments in enumerate(moments):
+        if not np.isfinite(group_moments).all():
             raise InputError(
                 f"What enters the layer {layer.output} is not finite on the calibration images. The model "
                 "has NaN or infinite weights; train or save it again."
             )
-        group = layer.kernel[number * GROUP : number * GROUP + len(moments)]
-        parts.append(round_to_int4(group, moments, block))
+        group = layer.kernel[number * GROUP : number * GROUP + len(group_moments)]
+        parts.append(round_to_int4(group, group_moments, block))
     return BlockwiseWeights(
         np.concatenate([part.integers for part in parts]),
         np.concatenate([part.scales for part in parts]),
     )
 
 
-def sqnr(layer: DenseLayer, weights: BlockwiseWeights) -> float:
+def sqnr(layer: DenseLayer, moments: Moments, weights: BlockwiseWeights) -> float:
     """How much larger a layer's answers are than what rounding its weights changes in them, in decibels."""
     error = weights.dequantized() - layer.kernel
-    signal, noise = (_power(values, layer.moments) for values in (layer.kernel, error))
+    signal, noise = (_power(values, moments) for values in (layer.kernel, error))
     return float(10 * np.log10(signal / noise)) if noise else np.inf
 
 
-def _power(kernel: Array, moments: tuple[Array, ...]) -> float:
+def _power(kernel: Array, moments: Moments) -> float:
     """Mean square of x · kernel, of groups that do not go together."""
     parts = np.split(kernel.astype(np.float64), range(GROUP, len(kernel), GROUP))
     return float(
