@@ -21,7 +21,7 @@ _TARGETS = (
     ("onnx", "float16"),
     ("tflite", "float32"),
     ("tflite", "float16"),
-    ("tflite", "dynamic"),
+    ("tflite", "dynamic-int8"),
     ("tflite", "int8"),
 )
 

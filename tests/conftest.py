@@ -1,6 +1,7 @@
 """Fixtures of all tests: the bundled images, a small model, and one export of everything of each."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from tests.command_line import Artifacts, export_everything
 from tests.keras_models import write_small_model
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Calibrations are kept for the tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITSD_EXPORT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -112,6 +112,29 @@ CalibrationDataDir = Annotated[
 ]
 CalibrationSamples = Annotated[int, typer.Option(min=1, help="How many of them.")]
 CalibrationSeed = Annotated[int, typer.Option(min=0, help="Which of them.")]
+CalibrationSplit = Annotated[
+    Literal["train", "test"], typer.Option(help="Which split of them; test only with --force.")
+]
+CalibrationMethod = Annotated[
+    Literal["minmax", "percentile", "entropy", "mse"],
+    typer.Option(help="How ranges follow from them."),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Calibrate on test images, or on very few, all the same.")
+]
+Scheme = Annotated[
+    str | None,
+    typer.Option(help="Numeric scheme; `vitsd-export schemes` lists them. Default: float32."),
+]
+Quantize = Annotated[
+    bool, typer.Option("--quantize", help="Same as --scheme int8.", show_default=False)
+]
+KeepFloat = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep-float", help="Leave a layer in float; may be given again.", metavar="NAME"
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", callback=_set_json, help="One JSON document on standard output.")
 ]
@@ -127,6 +150,16 @@ def _parse_batch(batch: str) -> int | None:
     if not batch.isdecimal() or int(batch) < 1:
         raise UsageError(f"--batch must be a number from 1 or 'dynamic', not {batch!r}.")
     return int(batch)
+
+
+def _choose_scheme(scheme: str | None, quantize: bool) -> str:
+    from vitsd_export.quantization.schemes import DEFAULT_QUANTIZED
+
+    if quantize and scheme not in (None, DEFAULT_QUANTIZED):
+        raise UsageError(
+            f"--quantize means --scheme {DEFAULT_QUANTIZED}, but --scheme {scheme} was given too."
+        )
+    return DEFAULT_QUANTIZED if quantize else (scheme or "float32")
 
 
 def _output_path(output: Path | None, default: str) -> Path:
@@ -250,13 +283,24 @@ def onnx(
     model: Model = DEFAULT_MODEL,
     preset: Preset = None,
     output: Output = None,
-    scheme: Annotated[
-        Literal["float32", "float16"], typer.Option(help="Numeric type of the weights.")
-    ] = "float32",
+    quantize: Quantize = False,
+    scheme: Scheme = None,
+    cpu: Annotated[
+        Literal["avx2", "vnni", "arm"],
+        typer.Option(help="What integers are chosen for; avx2 is right everywhere."),
+    ] = "avx2",
     opset: Annotated[
         int | None, typer.Option(help="ONNX operator set, 13 to 26. Default: 21; not lowered, 17.")
     ] = None,
     batch: Annotated[str, typer.Option(help="Images in a call: a number, or dynamic.")] = "dynamic",
+    keep_float: KeepFloat = None,
+    calibration_data: CalibrationData = "sample",
+    calibration_data_dir: CalibrationDataDir = None,
+    calibration_split: CalibrationSplit = "train",
+    calibration_samples: CalibrationSamples = 512,
+    calibration_seed: CalibrationSeed = 0,
+    calibration_method: CalibrationMethod = "minmax",
+    force: Force = False,
     labels: Labels = None,
     answer: OutputMeaning = "probabilities",
     input: InputType = "uint8",
@@ -267,12 +311,29 @@ def onnx(
     debug: Debug = False,
 ) -> None:
     """Exports to ONNX: one self-contained file for onnxruntime on every platform."""
-    from vitsd_export.export import Target, default_name
+    from vitsd_export.export import CalibrationSource, Target, default_name
 
-    path = _output_path(output, default_name(model, "onnx", scheme))
-    target = Target("onnx", path, scheme, batch=_parse_batch(batch), opset=opset)
+    chosen = _choose_scheme(scheme, quantize)
+    target = Target(
+        "onnx",
+        _output_path(output, default_name(model, "onnx", chosen)),
+        chosen,
+        batch=_parse_batch(batch),
+        opset=opset,
+        cpu=cpu,
+        keep_float=tuple(keep_float or ()),
+    )
     _run(
         [target],
+        CalibrationSource(
+            calibration_data,
+            calibration_samples,
+            calibration_seed,
+            calibration_data_dir,
+            calibration_split,
+            calibration_method,
+            force,
+        ),
         model=model,
         preset=preset,
         labels=labels,
@@ -289,18 +350,17 @@ def tflite(
     model: Model = DEFAULT_MODEL,
     preset: Preset = None,
     output: Output = None,
-    quantize: Annotated[
-        bool, typer.Option("--quantize", help="Same as --scheme int8.", show_default=False)
-    ] = False,
-    scheme: Annotated[
-        Literal["float32", "float16", "dynamic", "int8"] | None,
-        typer.Option(help="Numeric scheme. Default: float32."),
-    ] = None,
+    quantize: Quantize = False,
+    scheme: Scheme = None,
     batch: Annotated[int, typer.Option(min=1, help="Images in a call.")] = 1,
+    keep_float: KeepFloat = None,
     calibration_data: CalibrationData = "sample",
     calibration_data_dir: CalibrationDataDir = None,
+    calibration_split: CalibrationSplit = "train",
     calibration_samples: CalibrationSamples = 512,
     calibration_seed: CalibrationSeed = 0,
+    calibration_method: CalibrationMethod = "minmax",
+    force: Force = False,
     labels: Labels = None,
     answer: OutputMeaning = "probabilities",
     input: InputType = "uint8",
@@ -313,14 +373,18 @@ def tflite(
     """Exports to LiteRT (TensorFlow Lite) for Android, iOS, Raspberry Pi and microprocessors."""
     from vitsd_export.export import CalibrationSource, Target, default_name
 
-    if quantize and scheme not in (None, "int8"):
-        raise UsageError(f"--quantize means --scheme int8, but --scheme {scheme} was given too.")
-    chosen = "int8" if quantize else (scheme or "float32")
+    chosen = _choose_scheme(scheme, quantize)
     path = _output_path(output, default_name(model, "tflite", chosen))
     _run(
-        [Target("tflite", path, chosen, batch=batch)],
+        [Target("tflite", path, chosen, batch=batch, keep_float=tuple(keep_float or ()))],
         CalibrationSource(
-            calibration_data, calibration_samples, calibration_seed, calibration_data_dir
+            calibration_data,
+            calibration_samples,
+            calibration_seed,
+            calibration_data_dir,
+            calibration_split,
+            calibration_method,
+            force,
         ),
         model=model,
         preset=preset,
@@ -375,8 +439,11 @@ def export_all(
     ] = Path("out"),
     calibration_data: CalibrationData = "sample",
     calibration_data_dir: CalibrationDataDir = None,
+    calibration_split: CalibrationSplit = "train",
     calibration_samples: CalibrationSamples = 512,
     calibration_seed: CalibrationSeed = 0,
+    calibration_method: CalibrationMethod = "minmax",
+    force: Force = False,
     labels: Labels = None,
     answer: OutputMeaning = "probabilities",
     input: InputType = "uint8",
@@ -386,7 +453,7 @@ def export_all(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Exports to all formats: SavedModel, LiteRT float32 and int8, ONNX."""
+    """Exports to all formats: SavedModel, and LiteRT and ONNX in float32 and int8."""
     from vitsd_export.export import CalibrationSource, Target, default_name, make_folder
 
     make_folder(output_dir)
@@ -395,6 +462,7 @@ def export_all(
         ("tflite", "float32"),
         ("tflite", "int8"),
         ("onnx", "float32"),
+        ("onnx", "int8"),
     ]
     _run(
         [
@@ -402,7 +470,13 @@ def export_all(
             for format, scheme in kinds
         ],
         CalibrationSource(
-            calibration_data, calibration_samples, calibration_seed, calibration_data_dir
+            calibration_data,
+            calibration_samples,
+            calibration_seed,
+            calibration_data_dir,
+            calibration_split,
+            calibration_method,
+            force,
         ),
         model=model,
         preset=preset,
@@ -534,6 +608,31 @@ def inspect(
 
 
 @app.command()
+def schemes(json: Json = False, debug: Debug = False) -> None:
+    """Lists the numeric schemes: what they store in fewer bits, and where such files run."""
+    from vitsd_export.quantization.schemes import SCHEMES
+
+    if _State.json:
+        _print_json([scheme.to_dict() for scheme in SCHEMES.values()])
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("scheme", "weights", "computed with", "LiteRT", "ONNX"):
+        table.add_column(heading, overflow="fold")
+    for scheme in SCHEMES.values():
+        table.add_row(
+            scheme.name,
+            scheme.weights,
+            scheme.activations,
+            *(scheme.runs_on.get(format, "no") for format in ("tflite", "onnx")),
+        )
+    Console(highlight=False).print(table)
+
+
+@app.command()
 def explain(
     model: Annotated[
         str, typer.Argument(help="Bundled model, .keras file, or .weights.h5 file with --preset.")
@@ -635,6 +734,12 @@ def _info_rows(info: Any) -> Iterator[tuple[str, str]]:
         yield (
             "weights",
             f"{dtype}: {group.elements:,} in {group.tensors} tensors, {_size(group.bytes)}",
+        )
+    for numbers, group in info.arithmetic.items():
+        adds = "an unknown number of" if group.multiply_adds is None else f"{group.multiply_adds:,}"
+        yield (
+            "products",
+            f"{numbers}: {group.operators}, {adds} multiply-adds an image, {_size(group.bytes)} of weights",
         )
     total = sum(info.ops.values())
     yield "operators", f"{total}: " + ", ".join(f"{k} {v}" for k, v in info.ops.items())

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vitsd_export import __version__
-from vitsd_export.backend import quiet_converters
+from vitsd_export.conversion import Conversion, Target
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.labels import default_labels, read_labels_file
 from vitsd_export.data.sources import load_images
@@ -24,16 +24,13 @@ from vitsd_export.exporters.manifest import Format, Manifest, TensorSpec, sideca
 from vitsd_export.measure.gates import Verification
 from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.publishing import check_target, publish, staging
-from vitsd_export.quantization.calibration import Calibration, calibrate
-from vitsd_export.quantization.litert import SUFFICIENT_SQNR, quantize
+from vitsd_export.quantization.calibration import Calibration
+from vitsd_export.quantization.calibration_images import CalibrationSource, read_calibration_images
+from vitsd_export.quantization.litert import SUFFICIENT_SQNR
+from vitsd_export.quantization.schemes import SCHEMES, find_scheme
 from vitsd_export.runtimes import open_runner
 from vitsd_export.verify import Reference, ReferenceAnswers, judge
 
-SCHEMES: dict[Format, tuple[str, ...]] = {
-    "saved_model": ("float32",),
-    "tflite": ("float32", "float16", "dynamic", "int8"),
-    "onnx": ("float32", "float16"),
-}
 _SUFFIXES: dict[Format, str] = {"saved_model": "-saved-model", "tflite": ".tflite", "onnx": ".onnx"}
 _TOOLS: dict[Format, tuple[str, ...]] = {
     "saved_model": (),
@@ -42,7 +39,6 @@ _TOOLS: dict[Format, tuple[str, ...]] = {
 }
 # Below 13 Softmax and Squeeze mean something else; onnxruntime 1.31 knows no later ones in full.
 ONNX_OPSETS = range(13, 27)
-_FEWEST_CALIBRATION_IMAGES = 16
 
 
 class VerificationFailed(VerificationError):
@@ -60,42 +56,6 @@ class VerificationFailed(VerificationError):
 
 
 Progress = Callable[[str], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class CalibrationSource:
-    """Where the images come from that set the ranges of int8 activations.
-
-    Attributes:
-        source: `sample` (bundled CIFAR-10 training images), `cifar10`, `cifar100`, or a folder.
-        count: Number of images drawn; all that there are when fewer.
-        seed: Seed of the draw.
-        data_dir: Where CIFAR lies if `source` is its name.
-    """
-
-    source: str = "sample"
-    count: int = 512
-    seed: int = 0
-    data_dir: Path | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """An artifact to be made.
-
-    Attributes:
-        format: `onnx`, `tflite` or `saved_model`.
-        path: Where it goes.
-        scheme: One of the format's `SCHEMES`.
-        batch: Images in a call; None leaves it open, and is 1 for LiteRT.
-        opset: ONNX operator set; None leaves the choice to the exporter.
-    """
-
-    format: Format
-    path: Path
-    scheme: str = "float32"
-    batch: int | None = None
-    opset: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,7 +151,7 @@ class Export:
         )
         if self._graph.not_lowered_because:
             progress(f"exporting the training graph: {self._graph.not_lowered_because}")
-        self._float_litert: dict[int, bytes] = {}
+        self._conversion = Conversion(self._graph, progress)
 
     def run(self, target: Target, calibration: CalibrationSource | None = None) -> Exported:
         """Makes one artifact.
@@ -210,11 +170,14 @@ class Export:
         check(target)
         started = time.monotonic()
         source = calibration or CalibrationSource()
-        images = self._calibration_images(source) if target.scheme == "int8" else None
+        images = None
+        if target.calibrated:
+            size = self._loaded.image_size
+            images = read_calibration_images(source, size, self._progress)
         answers = self._answers if self._verify else None
         with staging(target.path) as staged:
             self._progress(f"converting to {target.format}, {target.scheme}")
-            statistics = self._write(target, staged, images)
+            statistics = self._conversion.write(target, staged, images, source.method)
             manifest = self._manifest(target, images, source, statistics)
             if answers is not None:
                 self._progress(f"verifying {target.path.name} on {len(answers.data)} images")
@@ -237,69 +200,6 @@ class Export:
         data = load_images("sample", split="test", size=self._loaded.image_size)
         self._progress(f"asking the Keras model about {len(data)} images")
         return self._reference.answers(data)
-
-    def _calibration_images(self, source: CalibrationSource) -> ImageDataset:
-        self._progress("reading calibration images")
-        data = load_images(
-            source.source,
-            split="train",
-            size=self._loaded.image_size,
-            data_dir=source.data_dir,
-        )
-        if len(data) > source.count:
-            data = data.sample(source.count, source.seed)
-        if len(data) < _FEWEST_CALIBRATION_IMAGES:
-            raise InputError(
-                f"{data.source} gives {len(data)} calibration images; the ranges of fewer than "
-                f"{_FEWEST_CALIBRATION_IMAGES} mean nothing. Give more images."
-            )
-        return data
-
-    def _write(
-        self, target: Target, staged: Path, images: ImageDataset | None
-    ) -> Calibration | None:
-        """Writes the bare artifact; returns what its ranges were taken from, if any were."""
-        calibration = None
-        if target.format == "onnx":
-            from vitsd_export.exporters.onnx import write_onnx
-
-            with quiet_converters():
-                write_onnx(
-                    self._graph,
-                    staged,
-                    scheme=target.scheme,
-                    opset=target.opset,
-                    batch=target.batch,
-                )
-        elif target.format == "tflite":
-            content, calibration = self._litert_content(target, images)
-            staged.write_bytes(content)
-        else:
-            from vitsd_export.exporters.saved_model import write_saved_model
-
-            with quiet_converters():
-                write_saved_model(self._graph, staged, batch=target.batch)
-        return calibration
-
-    def _litert_content(
-        self, target: Target, images: ImageDataset | None
-    ) -> tuple[bytes, Calibration | None]:
-        from vitsd_export.exporters import tflite
-
-        batch = target.batch or 1
-        # The other schemes are made from the float32 file, which `all` writes as well.
-        if batch not in self._float_litert:
-            with quiet_converters():
-                self._float_litert[batch] = tflite.convert(self._graph, batch=batch)
-        content = self._float_litert[batch]
-        if target.scheme == "float32":
-            return content, None
-        calibration = None
-        if images is not None:
-            self._progress(f"calibrating on {len(images)} images")
-            calibration = calibrate(content, images.images)
-        with quiet_converters():
-            return quantize(content, target.scheme, calibration), calibration
 
     def _verify_staged(
         self, target: Target, staged: Path, answers: ReferenceAnswers
@@ -331,7 +231,12 @@ class Export:
             from vitsd_export.exporters.onnx import choose_opset
 
             options["opset"] = choose_opset(graph, target.opset)
+            if target.scheme not in ("float32", "float16"):
+                options["cpu"] = target.cpu
         options["rewrites"] = list(graph.rewrites)
+        options["runs_on"] = SCHEMES[target.scheme].runs_on[target.format]
+        if target.keep_float:
+            options["keep_float"] = list(target.keep_float)
         ranges = None
         if images is not None and calibration is not None:
             ranges = {
@@ -339,15 +244,21 @@ class Export:
                 "split": images.split,
                 "count": len(images),
                 "seed": source.seed,
+                "method": source.method,
                 "sha256": images.sha256(),
                 "weighted_layers": len(calibration.layers),
-                "calibrated_layers": len(calibration.layers_above(SUFFICIENT_SQNR)),
+                "calibrated_layers": _calibrated_layers(target, calibration),
             }
         return Manifest(
             format=target.format,
             scheme=target.scheme,
             input=TensorSpec("image", graph.input_type, (batch, size, size, 3), "RGB pixels 0-255"),
-            output=TensorSpec(graph.output, "float32", (batch, *graph.answer_shape), graph.output),
+            output=TensorSpec(
+                graph.output,
+                "int8" if target.scheme == "full-int8" else "float32",
+                (batch, *graph.answer_shape),
+                graph.output,
+            ),
             labels=self._labels,
             source={
                 "name": loaded.name,
@@ -370,11 +281,7 @@ def check(target: Target) -> None:
         InputError: If the folder it should go to does not exist.
         EnvironmentProblem: If that folder cannot be written to.
     """
-    if target.scheme not in SCHEMES[target.format]:
-        raise UsageError(
-            f"{target.format} has no scheme {target.scheme!r}; it has "
-            f"{', '.join(SCHEMES[target.format])}."
-        )
+    find_scheme(target.scheme, target.format)
     if target.batch is not None and target.batch < 1:
         raise UsageError(f"The batch must be at least 1, not {target.batch}.")
     if target.format == "onnx" and target.opset is not None and target.opset not in ONNX_OPSETS:
@@ -419,8 +326,15 @@ def _remedy(target: Target) -> str:
         return "Export float32 instead."
     return (
         "Calibrate on images like those it will see (--calibration-data), or use a scheme with more "
-        "bits: --scheme dynamic, float16 or float32."
+        "bits: --scheme dynamic-int8, float16 or float32."
     )
+
+
+def _calibrated_layers(target: Target, calibration: Calibration) -> int:
+    """How many layers compute with ranges from the images."""
+    if target.format == "tflite" and target.scheme == "int8":
+        return len(calibration.layers_above(SUFFICIENT_SQNR))
+    return len(calibration.layers)
 
 
 def _embed(format: Format, staged: Path, manifest: Manifest) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vitsd_export.exporters.manifest import Format, Manifest
+from vitsd_export.runtimes.arithmetic import Arithmetic, sum_up
 from vitsd_export.runtimes.base import TensorInfo
 from vitsd_export.runtimes.detection import detect_format, proven_by_manifest
 from vitsd_export.runtimes.graph_summary import GraphSummary
@@ -59,6 +60,11 @@ class ArtifactInfo:
         return self.manifest.scheme if self.manifest is not None else None
 
     @property
+    def arithmetic(self) -> dict[str, Arithmetic]:
+        """Dense layers, convolutions and products of activations, by the numbers they compute with."""
+        return sum_up(self.graph.products)
+
+    @property
     def labels(self) -> tuple[str, ...] | None:
         """Class names; None where no manifest says them."""
         return self.manifest.labels if self.manifest is not None else None
@@ -91,6 +97,9 @@ class ArtifactInfo:
             "parameters": self.parameters,
             "weights": {
                 name: dataclasses.asdict(group) for name, group in self.graph.weights.items()
+            },
+            "arithmetic": {
+                numbers: dataclasses.asdict(group) for numbers, group in self.arithmetic.items()
             },
             "scheme": self.scheme,
             "labels": list(self.labels) if self.labels is not None else None,

@@ -123,7 +123,7 @@ def test_logits_of_a_model_that_hides_them_are_refused(network: Any, tmp_path: P
     assert not (tmp_path / "x.onnx").exists()
 
 
-@pytest.mark.parametrize("scheme", ["int8", "dynamic"])
+@pytest.mark.parametrize("scheme", ["int8", "dynamic-int8"])
 def test_a_model_without_weights_cannot_be_quantized(tmp_path: Path, scheme: str) -> None:
     image = keras.Input((32, 32, 3))
     scaled = keras.layers.Rescaling(1 / 25)(image)

@@ -25,14 +25,18 @@ def smaller(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
     targets = [
         Target("onnx", folder / "float16.onnx", "float16"),
         Target("tflite", folder / "float16.tflite", "float16"),
-        Target("tflite", folder / "dynamic.tflite", "dynamic"),
+        Target("tflite", folder / "dynamic.tflite", "dynamic-int8"),
     ]
     return {target.path.name: export.run(target) for target in targets}
 
 
 @pytest.mark.parametrize(
     ("name", "scheme"),
-    [("float16.onnx", "float16"), ("float16.tflite", "float16"), ("dynamic.tflite", "dynamic")],
+    [
+        ("float16.onnx", "float16"),
+        ("float16.tflite", "float16"),
+        ("dynamic.tflite", "dynamic-int8"),
+    ],
 )
 def test_a_scheme_passes_its_own_gate(smaller: dict[str, Exported], name: str, scheme: str) -> None:
     result = smaller[name]
@@ -143,7 +147,7 @@ def test_quantize_is_short_for_scheme_int8(
     assert without_zip(first) != without_zip(small_artifacts.tflite)
 
 
-@pytest.mark.parametrize("scheme", ["float32", "float16", "dynamic"])
+@pytest.mark.parametrize("scheme", ["float32", "float16", "dynamic-int8"])
 def test_quantize_with_another_scheme_is_refused(
     small_model: Path, tmp_path: Path, scheme: str
 ) -> None:
@@ -157,7 +161,7 @@ def test_quantize_with_another_scheme_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("command", "scheme"), [("onnx", "float16"), ("tflite", "float16"), ("tflite", "dynamic")]
+    ("command", "scheme"), [("onnx", "float16"), ("tflite", "float16"), ("tflite", "dynamic-int8")]
 )
 def test_the_command_line_writes_every_scheme_under_a_name_that_tells_it(
     small_model: Path,

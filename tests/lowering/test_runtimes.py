@@ -108,8 +108,8 @@ def test_onnx_has_clean_nodes_named_by_block(bundled: LoadedModel, tmp_path: Pat
     nodes = onnx.load(tmp_path / "x.onnx").graph.node
     kinds = [node.op_type for node in nodes]
     assert not {"Shape", "Gather", "GlobalAveragePool", "Erf", "Constant", "Identity"} & set(kinds)
-    # Pixels are cast, and nothing else.
-    assert kinds.count("Cast") == 1
+    # Pixels are cast, and the mask, and nothing else.
+    assert kinds.count("Cast") == 2
     assert kinds.count("LayerNormalization") == 2 * 6 + 1
     assert kinds.count("Gelu") == 2 * 6
     names = [node.name for node in nodes]

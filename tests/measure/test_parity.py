@@ -127,7 +127,12 @@ def test_difference_may_reach_the_limit_and_not_pass_it(scheme: str, limit: floa
 # Numbers of images on which 99.5 %, 98 % and 1 point are whole, so that the limit can be met exactly.
 @pytest.mark.parametrize(
     ("scheme", "images", "agreeing"),
-    [("float16", 200, 199), ("float16", 1000, 995), ("int8", 50, 49), ("dynamic", 10_000, 9800)],
+    [
+        ("float16", 200, 199),
+        ("float16", 1000, 995),
+        ("int8", 50, 49),
+        ("dynamic-int8", 10_000, 9800),
+    ],
 )
 def test_agreement_is_exact(scheme: str, images: int, agreeing: int) -> None:
     assert check_parity(_parity(images, top1_agreeing=agreeing), scheme).passed
@@ -172,7 +177,9 @@ def test_no_checks_are_no_pass() -> None:
 
 
 def test_unknown_scheme_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"'int3'.*float32, float16, dynamic, int8"):
+    with pytest.raises(
+        UsageError, match=r"'int3'.*float32, float16, weight-only-int8, dynamic-int8, int8"
+    ):
         gate_for("int3")
 
 

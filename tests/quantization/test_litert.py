@@ -63,7 +63,7 @@ def int8() -> bytes:
 def dynamic() -> bytes:
     """The network with int8 weights."""
     with quiet_converters():
-        return quantize(litert_network(), "dynamic")
+        return quantize(litert_network(), "dynamic-int8")
 
 
 def test_dynamic_keeps_activations_in_float32(dynamic: bytes) -> None:

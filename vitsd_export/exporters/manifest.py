@@ -52,7 +52,7 @@ class Manifest:
 
     Attributes:
         format: `onnx`, `tflite` or `saved_model`.
-        scheme: Numeric scheme: `float32`, `float16`, `dynamic` or `int8`.
+        scheme: Numeric scheme, such as `float32` or `int8`: see `quantization.schemes`.
         input: The image tensor.
         output: The answer tensor.
         labels: Class names in the order of the output.

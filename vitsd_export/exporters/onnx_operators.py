@@ -19,6 +19,9 @@ _LAYER_NORMALIZATION_SINCE = 17
 _AXES_ARE_AN_INPUT_SINCE = 18
 _GELU_SINCE = 20
 
+# Smaller ones are not worth two operators more.
+_LARGE_MASK = 1024
+
 
 class OnnxOperators(Operators):
     """Collects nodes and constants.
@@ -69,7 +72,26 @@ class OnnxOperators(Operators):
         if isinstance(y, str):
             return y
         values = np.asarray(y, np.float32)
+        if values.size >= _LARGE_MASK and not (mask := values != 0).all():
+            return self._mask(values, mask, f"{name}/constant")
         return self._shared_constant(values, f"{self._scope}{name}/constant")
+
+    def _mask(self, values: Array, mask: Array, name: str) -> str:
+        """Returns a constant that is zero or one other value, which takes a byte a number in the file.
+
+        Runtimes make floats of it once, when they load the file.
+        """
+        value = values[mask][:1].sum()
+        full = self._scope + name
+        if not np.array_equal(values, mask * value):
+            return self._shared_constant(values, full)
+        key = ("mask", float(value), mask.shape, mask.tobytes())
+        if key not in self._shared:
+            self.constants[f"{full}/mask"] = mask.astype(np.uint8)
+            cast = self._node("Cast", [f"{full}/mask"], f"{name}/cast", to=TensorProto.FLOAT)
+            factor = self._shared_constant(np.asarray(value), f"{full}/value")
+            self._shared[key] = self._node("Mul", [cast, factor], name)
+        return self._shared[key]
 
     def pixels(self, image: str, name: str) -> str:
         return self._node("Cast", [image], name, to=TensorProto.FLOAT)

@@ -26,15 +26,18 @@ class Gate:
     top1_loss: Fraction | None
 
 
-_EIGHT_BIT = Gate(
+_FEW_BITS = Gate(
     max_abs_difference=None, top1_agreement=Fraction(98, 100), top1_loss=Fraction(1, 100)
 )
 
 GATES: dict[str, Gate] = {
     "float32": Gate(max_abs_difference=1e-4, top1_agreement=Fraction(1), top1_loss=None),
     "float16": Gate(max_abs_difference=5e-3, top1_agreement=Fraction(995, 1000), top1_loss=None),
-    "dynamic": _EIGHT_BIT,
-    "int8": _EIGHT_BIT,
+    "weight-only-int8": _FEW_BITS,
+    "dynamic-int8": _FEW_BITS,
+    "int8": _FEW_BITS,
+    "int4": _FEW_BITS,
+    "full-int8": _FEW_BITS,
 }
 
 
@@ -131,7 +134,7 @@ def check_parity(parity: Parity, scheme: str) -> Verification:
 
     Args:
         parity: The comparison.
-        scheme: `float32`, `float16`, `dynamic` or `int8`.
+        scheme: One of `GATES`.
 
     Raises:
         UsageError: If no gate is known for the scheme.

@@ -154,6 +154,35 @@ class IntegerArithmetic:
         self.writer.operator("CAST", [x], y.index, options="CastOptions")
         return y
 
+    def int8_operator(self, operator: str, inputs: Sequence[int], output: Quantized) -> Quantized:
+        """An operator in its version for int8; returns its output."""
+        options = f"{operator.capitalize()}Options"
+        self.writer.operator(operator, inputs, output.index, version=2, options=options)
+        return output
+
+    def reduced(
+        self,
+        operator: str,
+        x: Quantized,
+        axis: int,
+        name: str,
+        *,
+        keep: bool = False,
+        scale: float | None = None,
+    ) -> Quantized:
+        """REDUCE_MAX or MEAN over an axis, which goes or stays with one entry."""
+        shape = (*x.shape[:axis], *((1,) if keep else ()), *x.shape[axis + 1 :])
+        y = self.int8(name, shape, scale or x.scale, 0 if scale else x.zero_point)
+        self.writer.operator(
+            operator,
+            [x.index, self.constant([axis])],
+            y.index,
+            version=2,
+            options="ReducerOptions",
+            keepDims=keep,
+        )
+        return y
+
     def fixed(self, x: Quantized | FixedPoint, name: str) -> FixedPoint:
         """An int8 tensor as plain integers, in which zero is zero."""
         if isinstance(x, FixedPoint):

@@ -4,9 +4,9 @@
 |---|---|
 | activations | int8, a scale a tensor |
 | weights | int8, a scale an output channel; int32 biases |
-| residual stream | int32; the scale of what is added is a multiple of its own, so that adding is exact |
+| residual stream | int32, in steps so fine that what is added keeps its own |
 | LayerNorm | exact sums in int32; 1 / √variance from a table |
-| softmax | exp from a table; divided by its sum only after the product with the values |
+| softmax | in int8, rows divided by their sums after the product with the values: `integer_attention` |
 | pixels | int32 up to the tokenizer's LayerNorm |
 
 XNNPACK and accelerators work in int8. What int8 cannot hold, such as a vision transformer's residual stream
@@ -21,7 +21,7 @@ overflows, whatever the image.
 import contextlib
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ import numpy as np
 from vitsd_export.errors import UsageError
 from vitsd_export.lowering.graph import Array, Dense, LayerNorm
 from vitsd_export.lowering.operators import Operators
+from vitsd_export.quantization.calibration import Activation
 from vitsd_export.quantization.integer_arithmetic import (
     INT8_MAX,
     INT8_MIN,
@@ -37,26 +38,25 @@ from vitsd_export.quantization.integer_arithmetic import (
     IntegerArithmetic,
     Quantized,
 )
+from vitsd_export.quantization.integer_attention import (
+    MASKED_BELOW,
+    attention_weights,
+    masked_scores,
+)
 from vitsd_export.quantization.litert_writer import LiteRTWriter
-from vitsd_export.quantization.records import Record, Records, row_gain
 
 # Numbers from -127 to 127, as the format asks of weights.
 _LEVELS = INT8_MAX
-# What lies between 0 and 1, such as exp(score - largest score), in all of int8.
-_UNIT_LEVELS = INT8_MAX - INT8_MIN
 # GELU's least value, at -0.75.
-_GELU_LOW = 0.17
-# What is below this stands for a masked score.
-_MASKED_BELOW = -1e8
-# Sums of a row are looked up in steps of 4/255: at a sum of 1, the least there is, 0.8 % off at most.
-_SUM_SHIFT = 2
+_GELU_LOW = -0.17
 # Entries of the tables of 1 / √variance. The variances of an image's patches, some of nearly one colour,
 # differ more than those of its tokens.
 _TOKEN_ROOTS, _PATCH_ROOTS = 1024, 8192
 # Variances up to so much above the largest of all calibration images are in the table.
 _VARIANCE_MARGIN = 1.5
-# The residual stream begins with steps so much finer than those of its first summand.
-_STREAM_FINER = 16
+# The residual stream's steps are so much finer than those of its first summand. The scales of others become
+# whole multiples of them, which changes these by a few thousandths at most.
+_STREAM_FINER = 1024
 # Steps between two grey levels while the pixels' mean is taken away.
 _PIXEL_FRACTION = 64
 
@@ -66,34 +66,36 @@ class IntegerOperators(Operators):
 
     Args:
         writer: Where they go.
-        records: What passed through the same program by `RecordingOperators`.
+        activations: What passes through the same program, by `RecordingOperators`; ranges are taken as
+            they are given.
         patch_length: Numbers in a patch, whose squares the tokenizer's LayerNorm sums.
         answer: Name of the result; a softmax of that name is the classifier's, others are attention's.
     """
 
     def __init__(
-        self, writer: LiteRTWriter, records: Records, patch_length: int, answer: str
+        self,
+        writer: LiteRTWriter,
+        activations: Mapping[str, Activation],
+        patch_length: int,
+        answer: str,
     ) -> None:
         self._arithmetic = IntegerArithmetic(writer)
         self._writer = writer
-        self._records = records
+        self._activations = activations
         self._patch_length = patch_length
         self._answer = answer
-        self._stream_scale: float | None = None
 
     def scope(self, name: str) -> contextlib.AbstractContextManager[None]:
         return self._arithmetic.named(name)
 
-    def _record(self, name: str) -> Record:
-        return self._records.tensors[self._arithmetic.full_name(name)]
+    def _activation(self, name: str) -> Activation:
+        return self._activations[self._arithmetic.full_name(name)]
 
-    def _scale(self, name: str, levels: int = _LEVELS) -> float:
-        scale = self._record(name).best_limit(levels) / levels
-        added = self._arithmetic.full_name(name) in self._records.summands
-        if added and self._stream_scale is not None:
-            # A thousandth is no reason for a whole step more.
-            return math.ceil(scale / self._stream_scale - 1e-3) * self._stream_scale
-        return scale
+    def _scale(self, name: str) -> float:
+        """The scale of an activation with zero in the middle."""
+        activation = self._activation(name)
+        # Of nothing but zeros any scale will do.
+        return (max(-activation.low, activation.high) or 1.0) / _LEVELS
 
     def _symmetric(self, name: str, shape: Sequence[int]) -> Quantized:
         """An int8 tensor with zero in the middle; XNNPACK takes no other as a product's second operand."""
@@ -184,7 +186,7 @@ class IntegerOperators(Operators):
             )
         arithmetic = self._arithmetic
         scale = self._scale(name)
-        largest = self._record(f"{name}/variance").high
+        largest = self._activation(f"{name}/variance").high
         entries = _PATCH_ROOTS if width == self._patch_length else _TOKEN_ROOTS
         with arithmetic.named(name):
             x = self._reduced(arithmetic.fixed(x, "input"), _square_limit(width))
@@ -271,119 +273,47 @@ class IntegerOperators(Operators):
         if x.row_factor is None:
             return product
         normalized = self._symmetric(name, shape)
-        self._int8_operator("MUL", [product, x.row_factor], normalized)
-        return normalized
+        factors = [product.index, x.row_factor.index]
+        return self._arithmetic.int8_operator("MUL", factors, normalized)
 
     def add(self, x: Quantized | FixedPoint, y: Any, name: str) -> Any:
-        if isinstance(y, np.ndarray) and isinstance(x, Quantized) and y.min() < _MASKED_BELOW:
-            return self._masked(x, y, name)
         arithmetic = self._arithmetic
+        if isinstance(y, np.ndarray) and isinstance(x, Quantized) and y.min() < MASKED_BELOW:
+            return masked_scores(arithmetic, x, y, name)
         with arithmetic.named(name):
             if not isinstance(x, FixedPoint):
                 x = arithmetic.fixed(x, "first")
                 x = arithmetic.multiplied(x, _STREAM_FINER, "first/finer")
-                self._stream_scale = x.scale
             if isinstance(y, np.ndarray):
                 steps = np.round(y / x.scale)
-                y = FixedPoint(
-                    arithmetic.constant(steps), x.shape, x.scale, int(np.abs(steps).max())
-                )
+                bound = int(np.abs(steps).max())
+                y = FixedPoint(arithmetic.constant(steps), x.shape, x.scale, bound)
             else:
                 y = arithmetic.fixed(y, "second")
-                y = arithmetic.multiplied(y, round(y.scale / x.scale), "second/steps")
+                y = arithmetic.multiplied(y, max(1, round(y.scale / x.scale)), "second/steps")
             index = arithmetic.binary("ADD", x.index, y.index, "sum", x.shape)
             return FixedPoint(index, x.shape, x.scale, x.bound + y.bound)
 
-    def _masked(self, scores: Quantized, mask: np.ndarray, name: str) -> Quantized:
-        """Scores of which those under the mask are as low as int8 goes."""
-        # -128 steps of twice the size: from any score down to the lowest.
-        values = np.where(mask < _MASKED_BELOW, INT8_MIN, 0)
-        full_name = self._arithmetic.full_name(name)
-        constant = self._writer.tensor(
-            f"{full_name}/mask", mask.shape, "int8", scale=2 * scores.scale, values=values
-        )
-        masked = self._arithmetic.int8(name, scores.shape, scores.scale)
-        self._int8_operator("ADD", [scores, Quantized(constant, mask.shape, 0.0)], masked)
-        return masked
-
-    def _int8_operator(
-        self, operator: str, inputs: Sequence[Quantized], output: Quantized
-    ) -> Quantized:
-        """An operator in its version for int8."""
-        indices = [tensor.index for tensor in inputs]
-        options = f"{operator.capitalize()}Options"
-        self._writer.operator(operator, indices, output.index, version=2, options=options)
-        return output
-
     def gelu(self, x: Quantized, name: str) -> Quantized:
-        scale = self._scale(name, _UNIT_LEVELS)
-        zero_point = INT8_MIN + math.ceil(_GELU_LOW / scale)
-        y = self._arithmetic.int8(name, x.shape, scale, min(zero_point, 0))
-        return self._int8_operator("GELU", [x], y)
+        scale = (max(self._activation(name).high, 0.0) - _GELU_LOW) / (INT8_MAX - INT8_MIN)
+        zero_point = INT8_MIN + round(-_GELU_LOW / scale)
+        y = self._arithmetic.int8(name, x.shape, scale, zero_point)
+        return self._arithmetic.int8_operator("GELU", [x.index], y)
 
     def softmax(self, x: Quantized, name: str) -> Quantized:
-        if self._arithmetic.full_name(name) == self._answer:
-            # The scale and zero point that the operator asks for.
-            y = self._arithmetic.int8(name, x.shape, 1 / 256, INT8_MIN)
-            self._writer.operator(
-                "SOFTMAX", [x.index], y.index, version=2, options="SoftmaxOptions", beta=1.0
-            )
-            return y
-        with self._arithmetic.named(name):
-            return self._attention_weights(x)
-
-    def _attention_weights(self, scores: Quantized) -> Quantized:
-        arithmetic, shape = self._arithmetic, scores.shape
-        largest = arithmetic.int8("largest", (*shape[:-1], 1), scores.scale)
-        self._writer.operator(
-            "REDUCE_MAX",
-            [scores.index, arithmetic.constant([len(shape) - 1])],
-            largest.index,
-            version=2,
-            options="ReducerOptions",
-            keepDims=True,
-        )
-        # The difference of two int8 numbers, 0 to -255, has all its places.
-        difference = arithmetic.int8("difference", shape, scores.scale, INT8_MAX)
-        self._int8_operator("SUB", [scores, largest], difference)
-        powers = self._unit("powers", shape)
-        self._int8_operator("EXP", [difference], powers)
-        # The largest power of a row is 1, so its sum is no less.
-        steps = np.arange((_UNIT_LEVELS * shape[-1] >> _SUM_SHIFT) + 1) * 2**_SUM_SHIFT
-        sums = np.maximum(steps / _UNIT_LEVELS, 1)
-        weights = self._unit("weights", shape)
-        gain = self._of_row_sums(powers, row_gain(sums), "gain")
-        self._int8_operator("MUL", [powers, gain], weights)
-        factor = self._of_row_sums(weights, 1 / sums, "factor")
-        return dataclasses.replace(weights, row_factor=factor)
-
-    def _unit(self, name: str, shape: Sequence[int]) -> Quantized:
-        return self._arithmetic.int8(name, shape, 1 / _UNIT_LEVELS, INT8_MIN)
-
-    def _of_row_sums(self, x: Quantized, table: np.ndarray, name: str) -> Quantized:
-        """A function of the sums of x's rows; both it and x lie between 0 and 1."""
         arithmetic = self._arithmetic
-        shape = (*x.shape[:-1], 1)
-        with arithmetic.named(name):
-            integers = arithmetic.cast(x.index, "int32", x.shape)
-            total = arithmetic.sum(integers, "sum", x.shape)
-            from_zero = arithmetic.scalar(-INT8_MIN * x.shape[-1], shape)
-            total = arithmetic.binary("ADD", total, from_zero, "sum/from_zero", shape)
-            by = arithmetic.scalar(_SUM_SHIFT, shape)
-            index = arithmetic.binary("RIGHT_SHIFT", total, by, "sum/index", shape)
-            entries = np.round(table * _UNIT_LEVELS) + INT8_MIN
-            found = arithmetic.look_up(index, entries, "found", shape)
-            y = self._unit("int8", shape)
-        self._writer.operator("CAST", [found], y.index, options="CastOptions")
+        if arithmetic.full_name(name) != self._answer:
+            with arithmetic.named(name):
+                return attention_weights(arithmetic, x)
+        # The scale and zero point that the operator asks for.
+        y = arithmetic.int8(name, x.shape, 1 / 256, INT8_MIN)
+        self._writer.operator(
+            "SOFTMAX", [x.index], y.index, version=2, options="SoftmaxOptions", beta=1.0
+        )
         return y
 
     def mean(self, x: Quantized, axis: int, name: str) -> Quantized:
-        y = self._symmetric(name, x.shape[:axis] + x.shape[axis + 1 :])
-        axes = self._arithmetic.constant([axis])
-        self._writer.operator(
-            "MEAN", [x.index, axes], y.index, version=2, options="ReducerOptions", keepDims=False
-        )
-        return y
+        return self._arithmetic.reduced("MEAN", x, axis, name, scale=self._scale(name))
 
     def reshape(self, x: Any, shape: Sequence[int], name: str) -> Any:
         known = -math.prod(shape)

@@ -6,19 +6,51 @@ import numpy as np
 import tensorflow as tf
 
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.lowering.graph import Graph, PatchTokenizer
+from vitsd_export.lowering.graph import Graph
 from vitsd_export.lowering.inference_graph import InferenceGraph
 from vitsd_export.lowering.program import compute
 from vitsd_export.lowering.rewrites import patch_windows
+from vitsd_export.quantization.calibration import Calibration, Spread
+from vitsd_export.quantization.histogram import Method
 from vitsd_export.quantization.integer_arithmetic import Quantized
 from vitsd_export.quantization.integer_only import float_tensors
 from vitsd_export.quantization.integer_operators import IntegerOperators
 from vitsd_export.quantization.litert_converter_int8 import convert_to_int8
 from vitsd_export.quantization.litert_writer import LiteRTWriter
 from vitsd_export.quantization.recording_operators import RecordingOperators
-from vitsd_export.quantization.records import Records
 
-_RECORDING_BATCH = 32
+_CALIBRATION_BATCH = 32
+
+
+def calibrate_graph(
+    graph: Graph,
+    images: np.ndarray,
+    answer: str,
+    *,
+    histograms: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> Calibration:
+    """Runs a lowered graph in float32 on images and records the spread of what passes through it.
+
+    Args:
+        graph: The graph.
+        images: [N, size, size, 3] uint8.
+        answer: Name of its result.
+        histograms: Whether to count how often each value occurs, which all methods but `minmax` need.
+        progress: Called with the number of images done.
+
+    Returns:
+        The activations by name, see `RecordingOperators`.
+    """
+    spreads: dict[str, Spread] = {}
+    for start in range(0, len(images), _CALIBRATION_BATCH):
+        batch = images[start : start + _CALIBRATION_BATCH]
+        operators = RecordingOperators(spreads, histograms=histograms)
+        compute(graph, operators, tf.constant(batch), answer)
+        if progress is not None:
+            progress(start + len(batch))
+    activations = {name: spread.activation() for name, spread in spreads.items()}
+    return Calibration((), activations, len(images))
 
 
 def write_full_int8(
@@ -26,6 +58,7 @@ def write_full_int8(
     images: np.ndarray,
     *,
     batch: int = 1,
+    method: Method = "mse",
     progress: Callable[[int], None] | None = None,
 ) -> bytes:
     """Writes a model in integer operators alone.
@@ -37,6 +70,7 @@ def write_full_int8(
         graph: The model.
         images: Calibration images [N, size, size, 3] uint8.
         batch: Images in a call.
+        method: How ranges follow from the activations; for lowered models only.
         progress: Called with the number of images done; for lowered models only.
 
     Returns:
@@ -51,14 +85,15 @@ def write_full_int8(
         raise UsageError(
             "A full-int8 file takes uint8 pixels: leave out --input float32, or use another scheme."
         )
-    # The patches themselves, not the windows that are fewer products in float: their mean and variance
-    # are a LayerNorm as all the others.
-    lowered = graph.lowered_without(patch_windows.NAME)
+    lowered = integer_graph(graph)
     if lowered is None:
         content = convert_to_int8(graph, images, batch=batch)
     else:
-        records = record(lowered, images, graph.output, progress=progress)
-        content = write_integer_file(lowered, records, graph.output, batch=batch)
+        histograms = method != "minmax"
+        calibration = calibrate_graph(
+            lowered, images, graph.output, histograms=histograms, progress=progress
+        )
+        content = write_integer_graph(lowered, calibration, graph.output, batch, method)
     rest = float_tensors(content)
     if rest:
         raise InputError(
@@ -69,57 +104,45 @@ def write_full_int8(
     return content
 
 
-def record(
-    graph: Graph, images: np.ndarray, answer: str, *, progress: Callable[[int], None] | None = None
-) -> Records:
-    """Runs a graph in float32 on images and records what passes through it.
+def integer_graph(graph: InferenceGraph) -> Graph | None:
+    """Returns the lowered graph as it is written in integers; None for models of other architectures.
 
-    Args:
-        graph: The graph.
-        images: [N, size, size, 3] uint8.
-        answer: Name of its result.
-        progress: Called with the number of images done.
-
-    Raises:
-        InputError: If an activation is not finite.
+    Its tokenizer takes the patches themselves and not windows, which are fewer products in float: their
+    mean and variance are a LayerNorm as all the others.
     """
-    records = Records()
-    for start in range(0, len(images), _RECORDING_BATCH):
-        batch = images[start : start + _RECORDING_BATCH]
-        compute(graph, RecordingOperators(records), tf.constant(batch), answer)
-        if progress is not None:
-            progress(start + len(batch))
-    for name, tensor in records.tensors.items():
-        if not tensor.finite:
-            raise InputError(
-                f"The activation {name} is not finite on the calibration images: {tensor.low} to "
-                f"{tensor.high}. The model has NaN or infinite weights; train or save it again."
-            )
-    return records
+    return graph.lowered_without(patch_windows.NAME)
 
 
-def write_integer_file(graph: Graph, records: Records, answer: str, *, batch: int = 1) -> bytes:
+def write_integer_graph(
+    graph: Graph, calibration: Calibration, answer: str, batch: int, method: Method
+) -> bytes:
     """Writes a lowered graph in integer operators.
 
     Args:
-        graph: The graph, with the tokenizer as trained (without the rewrite `patch-windows`).
-        records: What passed through it.
+        graph: See `integer_graph`.
+        calibration: See `calibrate_graph`.
         answer: Name of its result.
         batch: Images in a call.
+        method: How ranges follow from the activations.
 
     Returns:
-        The .tflite file. Its signature `serving_default` takes `image`, uint8 [batch, size, size, 3], and
-        answers int8 [batch, classes] with the scale and zero point of the tensor.
+        The .tflite file.
 
     Raises:
         UsageError: If a rewrite that it needs was left out.
+        InputError: If an activation is not finite.
     """
-    if not isinstance(graph.tokenizer, PatchTokenizer):
-        raise TypeError("the tokenizer must be the one of patches")
+    ranged = calibration.ranged(method).activations
+    # Variances are not rounded: the largest counts.
+    exact = {
+        name: activation
+        for name, activation in calibration.activations.items()
+        if name.endswith("/variance")
+    }
     writer = LiteRTWriter()
     shape = (batch, graph.input_size, graph.input_size, 3)
     image = Quantized(writer.tensor("image", shape, "uint8", scale=1.0), shape, 1.0)
     patch_length = len(graph.tokenizer.projection.kernel)
-    operators = IntegerOperators(writer, records, patch_length, answer)
+    operators = IntegerOperators(writer, {**ranged, **exact}, patch_length, answer)
     result = compute(graph, operators, image, answer)
     return writer.content({"image": image.index}, {answer: result.index})

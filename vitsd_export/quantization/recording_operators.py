@@ -8,32 +8,37 @@ import tensorflow as tf
 
 from vitsd_export.lowering.graph import Dense, LayerNorm
 from vitsd_export.lowering.tensorflow_operators import TensorFlowOperators
-from vitsd_export.quantization.records import Records, row_gain
-
-# What is below this was put there by a mask.
-MASKED_BELOW = -1e8
+from vitsd_export.quantization.calibration import Spread
+from vitsd_export.quantization.integer_attention import MASKED_BELOW, row_gain
 
 
 class RecordingOperators(TensorFlowOperators):
     """Computes eagerly and records. To be used for one batch of images.
 
     Args:
-        records: Where the record goes; one over several batches.
+        spreads: Where the record goes, over several batches: what dense layers, products, norms, GELUs
+            and means answer, by name. Of a LayerNorm also `/variance`, and of a product with attention
+            weights `/unnormalized`, what it is before its rows are divided by their sums: see
+            `integer_attention.row_gain`.
+        histograms: Whether to count how often each value occurs.
     """
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, spreads: dict[str, Spread], *, histograms: bool = False) -> None:
         super().__init__(lambda values, _: tf.constant(values, tf.float32))
-        self._records = records
+        self._spreads = spreads
+        self._histograms = histograms
         # By identity, with the tensor itself, because a tensor that is gone leaves its identity to another.
-        self._names: dict[int, tuple[Any, str]] = {}
-        self._row_sums: dict[int, tuple[Any, Any]] = {}
+        self._scores: dict[int, tuple[Any, str]] = {}
+        self._row_sums: dict[int, tuple[Any, np.ndarray]] = {}
 
-    def _name_of(self, value: Any) -> str | None:
-        return self._names.get(id(value), (None, None))[1]
+    def _record(self, values: np.ndarray, name: str) -> None:
+        name = self._scope + name
+        if name not in self._spreads:
+            self._spreads[name] = Spread(self._histograms)
+        self._spreads[name].add(values)
 
     def _recorded(self, value: Any, name: str) -> Any:
-        self._names[id(value)] = (value, self._scope + name)
-        self._records.add(self._scope + name, value.numpy())
+        self._record(value.numpy(), name)
         return value
 
     def dense(self, x: Any, layer: Dense, name: str) -> Any:
@@ -41,31 +46,23 @@ class RecordingOperators(TensorFlowOperators):
 
     def product(self, x: Any, y: Any, name: str, *, transpose_y: bool = False) -> Any:
         product = super().product(x, y, name, transpose_y=transpose_y)
-        _, sums = self._row_sums.get(id(x), (None, None))
-        if sums is None:
-            # Scores: what their mask hides does not count, see `add`.
-            self._names[id(product)] = (product, self._scope + name)
-            return product
-        unnormalized = product.numpy() * sums * row_gain(sums)
-        self._records.add(f"{self._scope}{name}/unnormalized", unnormalized)
-        return self._recorded(product, name)
+        if id(x) in self._row_sums:
+            _, sums = self._row_sums[id(x)]
+            self._record(product.numpy() * sums * row_gain(sums), f"{name}/unnormalized")
+            return self._recorded(product, name)
+        # Scores: what their mask hides does not count, see `add`.
+        self._scores[id(product)] = (product, name)
+        return product
 
     def add(self, x: Any, y: Any, name: str) -> Any:
         total = super().add(x, y, name)
-        x_name = self._name_of(x)
         if isinstance(y, np.ndarray) and y.min() < MASKED_BELOW:
             seen = total.numpy()
-            if x_name is not None:
-                self._records.add(x_name, seen[seen > MASKED_BELOW])
-            return total
-        for summand in (x_name, self._name_of(y)):
-            if summand is not None:
-                self._records.summands.add(summand)
+            self._record(seen[seen > MASKED_BELOW], self._scores[id(x)][1])
         return total
 
     def layer_norm(self, x: Any, layer: LayerNorm, width: int, name: str) -> Any:
-        variance = tf.math.reduce_variance(x, axis=-1)
-        self._records.add(f"{self._scope}{name}/variance", variance.numpy())
+        self._record(tf.math.reduce_variance(x, axis=-1).numpy(), f"{name}/variance")
         return self._recorded(super().layer_norm(x, layer, width, name), name)
 
     def gelu(self, x: Any, name: str) -> Any:
@@ -83,16 +80,9 @@ class RecordingOperators(TensorFlowOperators):
 
     def reshape(self, x: Any, shape: Sequence[int], name: str) -> Any:
         reshaped = super().reshape(x, shape, name)
-        _, sums = self._row_sums.get(id(x), (None, None))
-        if sums is not None:
-            self._row_sums[id(reshaped)] = (reshaped, sums.reshape(*shape[:-1], 1))
-        return self._same(x, reshaped)
-
-    def transpose(self, x: Any, order: Sequence[int], name: str) -> Any:
-        return self._same(x, super().transpose(x, order, name))
-
-    def _same(self, old: Any, new: Any) -> Any:
-        name = self._name_of(old)
-        if name is not None:
-            self._names[id(new)] = (new, name)
-        return new
+        if id(x) in self._row_sums:
+            sums = self._row_sums[id(x)][1].reshape(*shape[:-1], 1)
+            self._row_sums[id(reshaped)] = (reshaped, sums)
+        if id(x) in self._scores:
+            self._scores[id(reshaped)] = (reshaped, self._scores[id(x)][1])
+        return reshaped

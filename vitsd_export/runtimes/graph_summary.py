@@ -5,6 +5,7 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
+from vitsd_export.runtimes.arithmetic import Product
 from vitsd_export.runtimes.base import TensorInfo
 
 
@@ -74,6 +75,7 @@ class GraphSummary:
         parameters: Numbers in the constants that are computed with. Exporters merge, split and add
             constants, so this is not the number of trained weights.
         nodes: The operators of the main graph in the file's order; empty for a SavedModel.
+        products: What the main graph multiplies, and in which numbers; empty for a SavedModel.
     """
 
     inputs: tuple[TensorInfo, ...]
@@ -84,6 +86,7 @@ class GraphSummary:
     weights: dict[str, Weights]
     parameters: int
     nodes: tuple[Node, ...] = ()
+    products: tuple[Product, ...] = ()
 
 
 def by_falling_number(names: Iterable[str]) -> dict[str, int]:

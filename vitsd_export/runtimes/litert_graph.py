@@ -15,6 +15,7 @@ from vitsd_export.runtimes.graph_summary import (
     count_parameters,
     group_weights,
 )
+from vitsd_export.runtimes.litert_products import find_products
 
 _SIGNATURE = b"serving_default"
 _MINIMUM_RUNTIME = b"min_runtime_version"
@@ -72,6 +73,7 @@ def _summarize(model: Any, schema: Any) -> GraphSummary:
         weights=group_weights(constants),
         parameters=count_parameters(constants),
         nodes=tuple(_nodes(subgraphs[0], ops)),
+        products=tuple(find_products(model, subgraphs[0], ops, dtypes)),
     )
 
 

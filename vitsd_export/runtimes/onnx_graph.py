@@ -17,6 +17,7 @@ from vitsd_export.runtimes.graph_summary import (
     count_parameters,
     group_weights,
 )
+from vitsd_export.runtimes.onnx_products import find_products
 
 _STANDARD_DOMAINS = ("", "ai.onnx")
 
@@ -87,6 +88,7 @@ def _summarize(model: Any, onnx: Any) -> GraphSummary:
             Node(node.name, _op_name(node), tuple(node.input), tuple(node.output))
             for node in model.graph.node
         ),
+        products=tuple(find_products(model, onnx)),
     )
 
 
