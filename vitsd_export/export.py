@@ -26,6 +26,7 @@ from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.publishing import check_target, publish, staging
 from vitsd_export.quantization.calibration import Calibration
 from vitsd_export.quantization.calibration_images import CalibrationSource, read_calibration_images
+from vitsd_export.quantization.histogram import Method
 from vitsd_export.quantization.litert import SUFFICIENT_SQNR
 from vitsd_export.quantization.schemes import SCHEMES, find_scheme
 from vitsd_export.runtimes import open_runner
@@ -177,7 +178,7 @@ class Export:
         answers = self._answers if self._verify else None
         with staging(target.path) as staged:
             self._progress(f"converting to {target.format}, {target.scheme}")
-            statistics = self._conversion.write(target, staged, images, source.method)
+            statistics = self._conversion.write(target, staged, images, _method(source, target))
             manifest = self._manifest(target, images, source, statistics)
             if answers is not None:
                 self._progress(f"verifying {target.path.name} on {len(answers.data)} images")
@@ -244,7 +245,7 @@ class Export:
                 "split": images.split,
                 "count": len(images),
                 "seed": source.seed,
-                "method": source.method,
+                "method": _method(source, target),
                 "sha256": images.sha256(),
                 "weighted_layers": len(calibration.layers),
                 "calibrated_layers": _calibrated_layers(target, calibration),
@@ -328,6 +329,10 @@ def _remedy(target: Target) -> str:
         "Calibrate on images like those it will see (--calibration-data), or use a scheme with more "
         "bits: --scheme dynamic-int8, float16 or float32."
     )
+
+
+def _method(source: CalibrationSource, target: Target) -> Method:
+    return source.method or SCHEMES[target.scheme].method
 
 
 def _calibrated_layers(target: Target, calibration: Calibration) -> int:

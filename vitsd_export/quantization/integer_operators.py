@@ -21,7 +21,7 @@ overflows, whatever the image.
 import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ import numpy as np
 from vitsd_export.errors import UsageError
 from vitsd_export.lowering.graph import Array, Dense, LayerNorm
 from vitsd_export.lowering.operators import Operators
-from vitsd_export.quantization.calibration import Activation
+from vitsd_export.quantization.calibration import Activation, Calibration
 from vitsd_export.quantization.integer_arithmetic import (
     INT8_MAX,
     INT8_MIN,
@@ -44,6 +44,7 @@ from vitsd_export.quantization.integer_attention import (
     masked_scores,
 )
 from vitsd_export.quantization.litert_writer import LiteRTWriter
+from vitsd_export.quantization.rounding import round_columns
 
 # Numbers from -127 to 127, as the format asks of weights.
 _LEVELS = INT8_MAX
@@ -66,8 +67,8 @@ class IntegerOperators(Operators):
 
     Args:
         writer: Where they go.
-        activations: What passes through the same program, by `RecordingOperators`; ranges are taken as
-            they are given.
+        calibration: What passes through the same program, by `RecordingOperators`. Ranges are taken as they
+            are given.
         patch_length: Numbers in a patch, whose squares the tokenizer's LayerNorm sums.
         answer: Name of the result; a softmax of that name is the classifier's, others are attention's.
     """
@@ -75,13 +76,13 @@ class IntegerOperators(Operators):
     def __init__(
         self,
         writer: LiteRTWriter,
-        activations: Mapping[str, Activation],
+        calibration: Calibration,
         patch_length: int,
         answer: str,
     ) -> None:
         self._arithmetic = IntegerArithmetic(writer)
         self._writer = writer
-        self._activations = activations
+        self._calibration = calibration
         self._patch_length = patch_length
         self._answer = answer
 
@@ -89,7 +90,7 @@ class IntegerOperators(Operators):
         return self._arithmetic.named(name)
 
     def _activation(self, name: str) -> Activation:
-        return self._activations[self._arithmetic.full_name(name)]
+        return self._calibration.activations[self._arithmetic.full_name(name)]
 
     def _scale(self, name: str) -> float:
         """The scale of an activation with zero in the middle."""
@@ -225,13 +226,17 @@ class IntegerOperators(Operators):
 
     def dense(self, x: Quantized, layer: Dense, name: str) -> Quantized:
         inputs, outputs = layer.kernel.shape
-        y = self._symmetric(name, (x.shape[0], outputs))
-        kernel = np.asarray(layer.kernel, np.float64).T
+        y = self._dense_output(name, (x.shape[0], outputs))
+        full_name, tensor = self._arithmetic.full_name(name), self._writer.tensor
+        kernel = np.asarray(layer.kernel, np.float64)
+        moments = self._calibration.moments.get(full_name)
+        if moments is not None:
+            kernel = round_columns(kernel, moments[0], _LEVELS)
+        kernel = kernel.T.astype(np.float64)
         largest = np.abs(kernel).max(axis=1)
         scales = np.where(largest > 0, largest, 1.0) / _LEVELS
         bias = np.zeros(outputs) if layer.bias is None else np.asarray(layer.bias, np.float64)
         steps = np.clip(np.round(bias / (scales * x.scale)), -INT32_MAX, INT32_MAX)
-        full_name, tensor = self._arithmetic.full_name(name), self._writer.tensor
         weights = tensor(
             f"{full_name}/kernel",
             (outputs, inputs),
@@ -250,6 +255,15 @@ class IntegerOperators(Operators):
             options="FullyConnectedOptions",
         )
         return y
+
+    def _dense_output(self, name: str, shape: Sequence[int]) -> Quantized:
+        before_gelu = self._calibration.activations.get(
+            self._arithmetic.full_name(f"{name}/before_gelu")
+        )
+        if before_gelu is None:
+            return self._symmetric(name, shape)
+        scale, zero_point = _asymmetric(before_gelu.low, before_gelu.high)
+        return self._arithmetic.int8(name, shape, scale, zero_point)
 
     def apply_left(self, matrix: Array, x: Any, name: str) -> Any:
         raise UsageError("The scheme full-int8 cannot be had with the rewrite patch-windows.")
@@ -295,8 +309,7 @@ class IntegerOperators(Operators):
             return FixedPoint(index, x.shape, x.scale, x.bound + y.bound)
 
     def gelu(self, x: Quantized, name: str) -> Quantized:
-        scale = (max(self._activation(name).high, 0.0) - _GELU_LOW) / (INT8_MAX - INT8_MIN)
-        zero_point = INT8_MIN + round(-_GELU_LOW / scale)
+        scale, zero_point = _asymmetric(_GELU_LOW, self._activation(name).high)
         y = self._arithmetic.int8(name, x.shape, scale, zero_point)
         return self._arithmetic.int8_operator("GELU", [x.index], y)
 
@@ -352,6 +365,12 @@ class IntegerOperators(Operators):
             options=f"{operator.capitalize()}Options",
         )
         return y
+
+
+def _asymmetric(low: float, high: float) -> tuple[float, int]:
+    """The scale and zero point of a range, which holds zero."""
+    scale = (max(high, 0.0) - min(low, 0.0)) / (INT8_MAX - INT8_MIN) or 1.0
+    return scale, INT8_MIN + round(-min(low, 0.0) / scale)
 
 
 def _of_channels(values: Any, shape: Sequence[int]) -> Array:

@@ -1,5 +1,6 @@
 """The LiteRT scheme `full-int8`: no operator of floats, uint8 in, int8 out."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -18,6 +19,7 @@ from vitsd_export.quantization.integer_operators import IntegerOperators
 from vitsd_export.quantization.litert_converter_int8 import convert_to_int8
 from vitsd_export.quantization.litert_writer import LiteRTWriter
 from vitsd_export.quantization.recording_operators import RecordingOperators
+from vitsd_export.quantization.second_moments import SecondMoments
 
 _CALIBRATION_BATCH = 32
 
@@ -40,17 +42,19 @@ def calibrate_graph(
         progress: Called with the number of images done.
 
     Returns:
-        The activations by name, see `RecordingOperators`.
+        The activations and the moments by name, see `RecordingOperators`.
     """
     spreads: dict[str, Spread] = {}
+    moments: dict[str, SecondMoments] = {}
     for start in range(0, len(images), _CALIBRATION_BATCH):
         batch = images[start : start + _CALIBRATION_BATCH]
-        operators = RecordingOperators(spreads, histograms=histograms)
+        operators = RecordingOperators(spreads, moments, histograms=histograms)
         compute(graph, operators, tf.constant(batch), answer)
         if progress is not None:
             progress(start + len(batch))
     activations = {name: spread.activation() for name, spread in spreads.items()}
-    return Calibration((), activations, len(images))
+    sums = {name: moment.sums() for name, moment in moments.items()}
+    return Calibration((), activations, len(images), sums)
 
 
 def write_full_int8(
@@ -143,6 +147,7 @@ def write_integer_graph(
     shape = (batch, graph.input_size, graph.input_size, 3)
     image = Quantized(writer.tensor("image", shape, "uint8", scale=1.0), shape, 1.0)
     patch_length = len(graph.tokenizer.projection.kernel)
-    operators = IntegerOperators(writer, {**ranged, **exact}, patch_length, answer)
+    found = dataclasses.replace(calibration, activations={**ranged, **exact})
+    operators = IntegerOperators(writer, found, patch_length, answer)
     result = compute(graph, operators, image, answer)
     return writer.content({"image": image.index}, {answer: result.index})
