@@ -134,6 +134,59 @@ def lowering(
 
 
 @app.command()
+def quantization(
+    model: Annotated[str, typer.Option(help="Trained model: accuracy.")] = "vit-tiny-cifar10",
+    timed: Annotated[
+        Path | None,
+        typer.Option(help="Model for time and size. Default: an untrained vit-small-ds."),
+    ] = None,
+    data: Annotated[str, typer.Option(help="Test images: sample, cifar10, …, folder.")] = "sample",
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of cifar10 or cifar100.")] = None,
+    head_rank: Annotated[int, typer.Option(help="Rank of the head to try; 0 for none.")] = 256,
+    folder: Annotated[
+        Path | None, typer.Option(help="Keeps the artifacts there, and uses those that are.")
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Accuracy, size and latency of every numeric scheme beside the stock files."""
+    from benchmarks.quantization import measure_quantization, to_json
+    from benchmarks.startup_and_export import write_untrained_small_ds
+
+    with tempfile.TemporaryDirectory() as temporary:
+        place = folder or Path(temporary)
+        place.mkdir(exist_ok=True)
+        if timed is None:
+            timed = place / "vit-small-ds.keras"
+            if not timed.exists():
+                _report("writing an untrained vit-small-ds")
+                write_untrained_small_ds(timed)
+        figures = measure_quantization(
+            model,
+            timed,
+            place,
+            data=data,
+            data_dir=data_dir,
+            head_rank=head_rank or None,
+            report=_report,
+        )
+    counts = list(figures[0].p50)
+    headings = ["format", "scheme", "top-1", "drop", "agreement"]
+    for count in counts:
+        headings += [f"p50, {count} thr.", "ratio"]
+    table = Table(*headings, "MB", "share", title=f"accuracy: {model}; time, size: {timed.stem}")
+    for entry in figures:
+        row = [entry.format, entry.scheme, "", "", ""]
+        if entry.top1 is not None and entry.drop is not None and entry.agreement is not None:
+            row[2:] = [f"{entry.top1:.2%}", f"{entry.drop:+.2f}", f"{entry.agreement:.2%}"]
+        for count in counts:
+            row += [f"{entry.p50[count]:.2f} ms", f"{entry.ratio[count]:.2f}"]
+        table.add_row(*row, f"{entry.bytes / 1e6:.2f}", f"{entry.share:.1%}")
+    Console().print(table)
+    if json:
+        json.write_text(to_json(figures), encoding="utf-8")
+
+
+@app.command()
 def training(
     recipes: Annotated[list[str] | None, typer.Argument(help="Default: quick, strong.")] = None,
     data: Annotated[str, typer.Option(help="sample, cifar10 or cifar100.")] = "sample",

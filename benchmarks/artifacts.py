@@ -23,6 +23,7 @@ _TARGETS = (
     ("tflite", "float16"),
     ("tflite", "dynamic-int8"),
     ("tflite", "int8"),
+    ("onnx", "int8"),
 )
 
 

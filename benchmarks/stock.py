@@ -52,6 +52,35 @@ def write_stock(model_path: Path, folder: Path) -> None:
             onnx_file.write_bytes(converted.SerializeToString())
 
 
+def write_stock_integers(model_path: Path, folder: Path) -> None:
+    """Writes `full-int8.tflite`: tf.lite's integers throughout, uint8 in, int8 out, as its guide has it."""
+    target = folder / "full-int8.tflite"
+    if target.exists():
+        return
+    from vitsd_export.backend import use_tensorflow
+
+    use_tensorflow()
+    import keras
+    import tensorflow as tf
+
+    import vitsd_export.model.layers  # noqa: F401
+    from vitsd_export.data.sample import load_sample
+
+    model = keras.saving.load_model(model_path, compile=False)
+    size = model.inputs[0].shape[1]
+    image = keras.Input(batch_shape=(1, size, size, 3), name="image")
+    # Probabilities, so that its answers can be compared.
+    answer = keras.layers.Softmax()(model(image))
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, answer))
+    pictures = load_sample("calibration").images[:128].astype("float32")
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([picture[None]] for picture in pictures)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.int8
+    target.write_bytes(converter.convert())
+
+
 def _give_captured_constants(converted: object, normalization: object) -> None:
     import keras
     import numpy as np
@@ -70,4 +99,7 @@ def _give_captured_constants(converted: object, normalization: object) -> None:
 
 
 if __name__ == "__main__":
-    write_stock(Path(sys.argv[1]), Path(sys.argv[2]))
+    *options, model_argument, folder_argument = sys.argv[1:]
+    write_stock(Path(model_argument), Path(folder_argument))
+    if "--integers" in options:
+        write_stock_integers(Path(model_argument), Path(folder_argument))

@@ -42,6 +42,7 @@ class Artifacts(NamedTuple):
         tflite: LiteRT file in float32.
         int8: LiteRT file in int8.
         onnx: ONNX file in float32.
+        onnx_int8: ONNX file in int8.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Artifacts(NamedTuple):
     tflite: Path
     int8: Path
     onnx: Path
+    onnx_int8: Path
 
 
 def run_command(*arguments: object) -> Outcome:
@@ -85,6 +87,7 @@ def export_everything(model: Path | str, stem: str, folder: Path, *options: obje
         folder / f"{stem}.tflite",
         folder / f"{stem}-int8.tflite",
         folder / f"{stem}.onnx",
+        folder / f"{stem}-int8.onnx",
     )
 
 

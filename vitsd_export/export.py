@@ -178,8 +178,13 @@ class Export:
         answers = self._answers if self._verify else None
         with staging(target.path) as staged:
             self._progress(f"converting to {target.format}, {target.scheme}")
+<<<<<<< HEAD
             statistics = self._conversion.write(target, staged, images, _method(source, target))
             manifest = self._manifest(target, images, source, statistics)
+=======
+            statistics = self._conversion.write(target, staged, images, source.method)
+            manifest = self._manifest(target, staged, images, source, statistics)
+>>>>>>> f2d47e1ff583c1360db3da48b2f0c82590fcb081
             if answers is not None:
                 self._progress(f"verifying {target.path.name} on {len(answers.data)} images")
                 verification = self._verify_staged(target, staged, answers)
@@ -220,6 +225,7 @@ class Export:
     def _manifest(
         self,
         target: Target,
+        staged: Path,
         images: ImageDataset | None,
         source: CalibrationSource,
         calibration: Calibration | None,
@@ -248,7 +254,7 @@ class Export:
                 "method": _method(source, target),
                 "sha256": images.sha256(),
                 "weighted_layers": len(calibration.layers),
-                "calibrated_layers": _calibrated_layers(target, calibration),
+                "calibrated_layers": _calibrated_layers(target, staged, calibration),
             }
         return Manifest(
             format=target.format,
@@ -331,15 +337,25 @@ def _remedy(target: Target) -> str:
     )
 
 
+<<<<<<< HEAD
 def _method(source: CalibrationSource, target: Target) -> Method:
     return source.method or SCHEMES[target.scheme].method
 
 
 def _calibrated_layers(target: Target, calibration: Calibration) -> int:
+=======
+def _calibrated_layers(target: Target, staged: Path, calibration: Calibration) -> int:
+>>>>>>> f2d47e1ff583c1360db3da48b2f0c82590fcb081
     """How many layers compute with ranges from the images."""
-    if target.format == "tflite" and target.scheme == "int8":
+    if target.format == "tflite":
+        if target.scheme != "int8":
+            return len(calibration.layers)
         return len(calibration.layers_above(SUFFICIENT_SQNR))
-    return len(calibration.layers)
+    from vitsd_export.inspection import inspect_artifact
+
+    products = inspect_artifact(staged).graph.products
+    rounded = [entry for entry in products if entry.bytes and entry.numbers == "int8"]
+    return len(rounded) if target.scheme in ("int8", "int4") else 0
 
 
 def _embed(format: Format, staged: Path, manifest: Manifest) -> None:

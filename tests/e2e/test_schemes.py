@@ -1,6 +1,7 @@
 """Numeric schemes: what is stored in the files, how large they are, and the gates they pass."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from onnx import TensorProto, numpy_helper
 from tests.command_line import Artifacts, run_command
 from vitsd_export.export import Export, Exported, Target
 from vitsd_export.inspection import inspect_artifact
+from vitsd_export.quantization.schemes import SCHEMES
 
 FLOAT, FLOAT16 = TensorProto.FLOAT, TensorProto.FLOAT16
 
@@ -26,6 +28,10 @@ def smaller(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
         Target("onnx", folder / "float16.onnx", "float16"),
         Target("tflite", folder / "float16.tflite", "float16"),
         Target("tflite", folder / "dynamic.tflite", "dynamic-int8"),
+        Target("onnx", folder / "weight-only.onnx", "weight-only-int8"),
+        Target("onnx", folder / "dynamic.onnx", "dynamic-int8"),
+        Target("onnx", folder / "vnni.onnx", "int8", cpu="vnni"),
+        Target("onnx", folder / "int4.onnx", "int4"),
     ]
     return {target.path.name: export.run(target) for target in targets}
 
@@ -127,6 +133,65 @@ def test_int8_quantizes_activations_and_dynamic_does_not(
     # The residual stream stays in float32 in both.
     for info in (int8, dynamic):
         assert [tensor.dtype for tensor in (*info.inputs, *info.outputs)] == ["uint8", "float32"]
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "share"),
+    [
+        ("weight-only.onnx", "float32", 0.40),
+        ("dynamic.onnx", "int8", 0.45),
+        ("vnni.onnx", "int8", 0.45),
+        ("int4.onnx", "int4", 0.35),
+    ],
+)
+def test_onnx_files_are_smaller_and_compute_as_they_say(
+    smaller: dict[str, Exported], exported: Artifacts, name: str, numbers: str, share: float
+) -> None:
+    path = smaller[name].path
+    assert path.stat().st_size < share * exported.onnx.stat().st_size
+    info = inspect_artifact(path)
+    arithmetic = info.arithmetic
+    assert info.custom_ops == ()
+    most = max(arithmetic, key=lambda kind: arithmetic[kind].multiply_adds or 0)
+    assert most == numbers
+    told = smaller[name].manifest
+    assert told.options["runs_on"]
+    assert told.calibration is not None
+    assert told.calibration["method"] == "minmax"
+
+
+def test_the_schemes_are_listed_with_where_they_run() -> None:
+    shown = run_command("schemes")
+    assert shown.exit_code == 0
+    told = json.loads(run_command("schemes", "--json").stdout)
+    assert [entry["name"] for entry in told] == list(SCHEMES)
+    for entry in told:
+        assert set(entry["runs_on"]) <= {"saved_model", "tflite", "onnx"}
+        assert set(entry["calibrated_in"]) <= set(entry["runs_on"])
+    assert "onnxruntime 1.20" in next(e for e in told if e["name"] == "int4")["runs_on"]["onnx"]
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ("onnx", ["--scheme", "full-int8"], r"onnx cannot express full-int8.*for tflite.*int4"),
+        ("tflite", ["--scheme", "int3"], r"no scheme 'int3'; tflite has float32.*full-int8"),
+        ("onnx", ["--scheme", "int4", "--opset", "20"], r"since opset 21.*is 20"),
+        (
+            "onnx",
+            ["--quantize", "--keep-float", "block0/mlp/dens0"],
+            r"Did you mean 'block0/mlp/dense0'",
+        ),
+        ("onnx", ["--quantize", "--calibration-split", "test"], r"no calibration data.*--force"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_can(
+    small_model: Path, tmp_path: Path, command: str, options: list[str], message: str
+) -> None:
+    outcome = run_command(command, "--model", small_model, *options, "-o", tmp_path / "x")
+    assert outcome.exit_code == 2
+    assert re.search(message, outcome.error)
+    assert list(tmp_path.iterdir()) == []
 
 
 def without_zip(path: Path) -> bytes:

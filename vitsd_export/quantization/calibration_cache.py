@@ -2,9 +2,11 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,11 @@ from vitsd_export.quantization.histogram import Histogram
 
 # Part of every key: raise it when the statistics change their meaning.
 _VERSION = 1
+
+_DAMAGED: tuple[type[Exception], ...] = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError),
+    *(NotImplementedError, zlib.error, zipfile.BadZipFile),
+)
 
 
 def cache_folder() -> Path:
@@ -41,9 +48,7 @@ def cached(
     key = hashlib.sha256(f"{_VERSION} {images_sha256} {wanted} ".encode())
     key.update(model)
     path = cache_folder() / f"{key.hexdigest()}.npz"
-    with contextlib.suppress(
-        OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError
-    ):
+    with contextlib.suppress(*_DAMAGED):
         return _read(path)
     calibration = calibrate()
     with contextlib.suppress(OSError):
@@ -52,7 +57,8 @@ def cached(
 
 
 def _read(path: Path) -> Calibration:
-    with np.load(path, allow_pickle=False) as held:
+    # By way of its bytes: NumPy leaves a damaged file open.
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as held:
         told = json.loads(str(held["told"]))
         counts, limits = held["counts"], held["limits"]
         spread = held["spread"]

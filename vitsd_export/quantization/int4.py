@@ -6,8 +6,9 @@ from vitsd_export.quantization.rounding import GROUP, compensate
 
 _LOWEST, _HIGHEST = -8, 7
 
-# Scales that are tried: that of the block's largest magnitude, times these.
-_SHRINKAGES = np.linspace(1.0, 0.6, 21)
+# Scales that are tried: the block's extreme by these. With a negative one the extreme takes the side that
+# has a number more; beyond 7 or 8 it is clipped.
+_DIVISORS = np.concatenate([np.linspace(-13, -7, 25), np.linspace(7, 13, 25)])
 
 # A scale for more numbers is less exact and a smaller file; long columns average the rounding out.
 _LONG, _LONG_BLOCK, _BLOCK = 1024, 128, 16
@@ -67,26 +68,23 @@ def best_scales(blocks: np.ndarray, *, half: bool = False) -> np.ndarray:
         half: Whether they are to be positive and of float16, for integers -7 to 7.
 
     Returns:
-        [blocks, columns] float32, negative where the extreme is positive and takes -8; 1 for zeros.
+        [blocks, columns] float32, of either sign; 1 for zeros.
     """
     extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1)[:, None], axis=1)
-    if half:
-        extreme = -np.abs(extreme)
     floor = -_HIGHEST if half else _LOWEST
     least = np.full(extreme.shape, np.inf, np.float32)
     best = np.ones_like(extreme)
-    for lowest in sorted({floor, -_HIGHEST}):
-        for shrinkage in _SHRINKAGES:
-            scale = extreme * np.float32(shrinkage / lowest)
-            if half:
-                # Below 2^-14 float16 has fewer places, which XNNPACK does not take.
-                scale = np.maximum(scale, 2.0**-14).astype(np.float16).astype(np.float32)
-            scale[scale == 0] = 1
-            rounded = np.clip(np.rint(blocks / scale), floor, _HIGHEST)
-            error = np.square(rounded * scale - blocks).sum(axis=1, keepdims=True)
-            better = error < least
-            least = np.where(better, error, least)
-            best = np.where(better, scale, best)
+    for divisor in _DIVISORS:
+        scale = extreme / np.float32(divisor)
+        if half:
+            # Below 2^-14 float16 has fewer places, which XNNPACK does not take.
+            scale = np.maximum(np.abs(scale), 2.0**-14).astype(np.float16).astype(np.float32)
+        scale[scale == 0] = 1
+        rounded = np.clip(np.rint(blocks / scale), floor, _HIGHEST)
+        error = np.square(rounded * scale - blocks).sum(axis=1, keepdims=True)
+        better = error < least
+        least = np.where(better, error, least)
+        best = np.where(better, scale, best)
     return best[:, 0]
 
 

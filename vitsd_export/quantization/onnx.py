@@ -65,6 +65,7 @@ def quantize(
         InputError: If there is nothing to quantize.
         UsageError: If the model's opset lacks what the scheme needs, or a name is unknown.
     """
+    split_gemms(model, _scaled_gemms(model))
     layers = find_layers(model, keep_float)
     if scheme == "weight-only-int8":
         _compensate(model, layers, calibration, 127)
@@ -229,7 +230,7 @@ def _store_int4(model: onnx.ModelProto, layers: OnnxLayers, calibration: Calibra
         raise UsageError(
             "No dense layer of this model has rows that divide into blocks for int4. Use int8."
         )
-    split_gemms(model, chosen)
+    split_gemms(model, chosen, subtract=True)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     dequantized = []
     for node in model.graph.node:
@@ -260,6 +261,18 @@ def _store_int4(model: onnx.ModelProto, layers: OnnxLayers, calibration: Calibra
     return set(chosen)
 
 
+def _scaled_gemms(model: onnx.ModelProto) -> list[str]:
+    """Returns the Gemms with factors, which onnxruntime forgets at the bias of one in integers."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Gemm"
+        and node.input[1] in constants
+        and any(_attribute(node, factor) not in (None, 1.0) for factor in ("alpha", "beta"))
+    ]
+
+
 def _largest(model: onnx.ModelProto, layers: OnnxLayers) -> list[str]:
     """Returns the fewest layers that hold most of the weights, of those that divide into blocks."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
@@ -281,12 +294,14 @@ def _largest(model: onnx.ModelProto, layers: OnnxLayers) -> list[str]:
     return chosen
 
 
-def split_gemms(model: onnx.ModelProto, names: Collection[str]) -> None:
+def split_gemms(model: onnx.ModelProto, names: Collection[str], *, subtract: bool = False) -> None:
     """Makes products and sums of dense layers, in place; the product keeps the layer's name.
 
     Args:
         model: The model.
         names: Nodes with constant weights; those that are no Gemm are left as they are.
+        subtract: Whether the negative bias is subtracted instead. onnxruntime joins a product and a sum
+            to a Gemm again, and before 1.31 knew no kernel for one in four bits.
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes: list[NodeProto] = []
@@ -310,13 +325,15 @@ def split_gemms(model: onnx.ModelProto, names: Collection[str]) -> None:
             continue
         product, bias = f"{answer}/product", node.input[2]
         beta = _attribute(node, "beta")
-        if beta not in (None, 1.0):
-            bias = f"{node.name}/bias"
-            scaled = numpy_helper.to_array(weights[node.input[2]]) * np.float32(beta)
+        factor = (-1.0 if subtract else 1.0) * (1.0 if beta is None else beta)
+        if factor != 1:
+            bias = f"{node.name}/scaled_bias"
+            scaled = numpy_helper.to_array(weights[node.input[2]]) * np.float32(factor)
             model.graph.initializer.append(numpy_helper.from_array(scaled, bias))
+        kind = "Sub" if subtract else "Add"
         nodes += [
             helper.make_node("MatMul", [node.input[0], kernel], [product], node.name),
-            helper.make_node("Add", [product, bias], [answer], f"{node.name}/bias_added"),
+            helper.make_node(kind, [product, bias], [answer], f"{node.name}/bias_added"),
         ]
     used = {name for node in nodes for name in node.input}
     for tensor in list(model.graph.initializer):
@@ -353,6 +370,7 @@ def _cleaned(quantized: Any) -> onnx.ModelProto:
     """
     quantized.topological_sort()
     model = quantized.model
+    del model.metadata_props[:]
     used = {node.domain for node in model.graph.node} | {"", "ai.onnx"}
     kept = [entry for entry in model.opset_import if entry.domain in used]
     del model.opset_import[:]
