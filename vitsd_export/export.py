@@ -178,13 +178,8 @@ class Export:
         answers = self._answers if self._verify else None
         with staging(target.path) as staged:
             self._progress(f"converting to {target.format}, {target.scheme}")
-<<<<<<< HEAD
             statistics = self._conversion.write(target, staged, images, _method(source, target))
-            manifest = self._manifest(target, images, source, statistics)
-=======
-            statistics = self._conversion.write(target, staged, images, source.method)
             manifest = self._manifest(target, staged, images, source, statistics)
->>>>>>> f2d47e1ff583c1360db3da48b2f0c82590fcb081
             if answers is not None:
                 self._progress(f"verifying {target.path.name} on {len(answers.data)} images")
                 verification = self._verify_staged(target, staged, answers)
@@ -337,15 +332,11 @@ def _remedy(target: Target) -> str:
     )
 
 
-<<<<<<< HEAD
 def _method(source: CalibrationSource, target: Target) -> Method:
     return source.method or SCHEMES[target.scheme].method
 
 
-def _calibrated_layers(target: Target, calibration: Calibration) -> int:
-=======
 def _calibrated_layers(target: Target, staged: Path, calibration: Calibration) -> int:
->>>>>>> f2d47e1ff583c1360db3da48b2f0c82590fcb081
     """How many layers compute with ranges from the images."""
     if target.format == "tflite":
         if target.scheme != "int8":

@@ -22,7 +22,7 @@ a vision transformer's accuracy, and more time than floats.
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ import numpy as np
 from vitsd_export.errors import InputError
 from vitsd_export.lowering.program import GEOMETRY_SCOPE
 from vitsd_export.quantization.calibration import WEIGHTED_OPERATORS, Calibration
+from vitsd_export.quantization.litert_layers import outputs_named, weighted_layers
 
 SCHEMES = ("float16", "dynamic-int8", "int8", "weight-only-int8")
 
@@ -41,19 +42,27 @@ SUFFICIENT_SQNR = 36.0
 TRAINED = f"^(?!{re.escape(GEOMETRY_SCOPE)}/)"
 
 
-def quantize(content: bytes, scheme: str, calibration: Calibration | None = None) -> bytes:
+def quantize(
+    content: bytes,
+    scheme: str,
+    calibration: Calibration | None = None,
+    *,
+    keep_float: Collection[str] = (),
+) -> bytes:
     """Quantizes a float32 .tflite file.
 
     Args:
         content: The file.
         scheme: One of `SCHEMES`.
         calibration: Statistics of the activations; needed by `int8`.
+        keep_float: Names of layers to leave as they are, see `litert_layers.outputs_named`.
 
     Returns:
         The quantized file.
 
     Raises:
         InputError: If an activation is not finite, or the file has no layer that can be quantized.
+        UsageError: If there is no layer of a name.
     """
     work = new_quantizer(content)
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
@@ -73,6 +82,7 @@ def quantize(content: bytes, scheme: str, calibration: Calibration | None = None
             work.add_dynamic_config(TRAINED, name, 8)
             if calibrated:
                 work.add_static_config(names, name, 8, 8)
+    leave_float(work, content, keep_float)
     return quantized(work, ranges)
 
 
@@ -87,12 +97,30 @@ def new_quantizer(content: bytes) -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)
         from ai_edge_quantizer import quantizer
 
-    if not _has_weighted_layer(content):
+    if not weighted_layers(content):
         raise InputError(
             "The model has no layer that can be quantized: no dense layer or convolution with weights. "
             "Export it as float32."
         )
     return quantizer.Quantizer(bytearray(content))
+
+
+def leave_float(work: Any, content: bytes, names: Collection[str]) -> None:
+    """Takes layers out of a quantizer's recipe.
+
+    Raises:
+        UsageError: If there is no layer of a name.
+    """
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+    from ai_edge_quantizer.qtyping import TFLOperationName
+
+    outputs = outputs_named(content, names)
+    for operator in WEIGHTED_OPERATORS if outputs else ():
+        work.update_quantization_recipe(
+            exactly(outputs),
+            TFLOperationName[operator],
+            algorithm_key=AlgorithmName.NO_QUANTIZE,
+        )
 
 
 def exactly(names: Iterable[str]) -> str:
@@ -106,13 +134,6 @@ def quantized(work: Any, ranges: dict[str, dict[str, np.ndarray]] | None = None)
     """Returns the file that a quantizer's recipe makes."""
     result = work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
-
-
-def _has_weighted_layer(content: bytes) -> bool:
-    from ai_edge_litert.interpreter import Interpreter
-
-    operators = Interpreter(model_content=content)._get_ops_details()
-    return any(operator["op_name"] in WEIGHTED_OPERATORS for operator in operators)
 
 
 def _ranges(calibration: Calibration) -> dict[str, dict[str, np.ndarray]]:

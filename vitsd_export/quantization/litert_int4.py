@@ -6,6 +6,7 @@ ranges taken at run time.
 
 import dataclasses
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,23 @@ from vitsd_export.errors import InputError
 from vitsd_export.lowering.graph import Array
 from vitsd_export.quantization.calibration import WEIGHTED_OPERATORS, Calibration, is_geometry
 from vitsd_export.quantization.int4 import quantize_blocks
-from vitsd_export.quantization.litert import TRAINED, exactly, new_quantizer, quantized
+from vitsd_export.quantization.litert import (
+    TRAINED,
+    exactly,
+    leave_float,
+    new_quantizer,
+    quantized,
+)
+from vitsd_export.quantization.litert_layers import outputs_named
 from vitsd_export.quantization.rounding import GROUP
 
 # Layers of so many weights, as a flattened image's head has, are the file, and reading them is the time.
 # Where there are any, the others stay in int8, in which products of many rows are faster.
 LARGE = 2**20
-# Where there are none, layers are rounded if their answers keep this ratio to the error, in decibels. Chosen
-# on training images: with all layers in int4 vit-tiny-cifar10 names another class than in float32 on
-# TODO % of them, with this limit on TODO %.
-SUFFICIENT_SQNR = 28.0
+# Where there are none, layers are int4 if their answers keep this ratio to the error, in decibels: five
+# effective bits. Chosen on training images: with all layers in int4 vit-tiny-cifar10 names another class
+# than in float32 on TODO % of them, with this limit on TODO %.
+SUFFICIENT_SQNR = 30.0
 # A block's float16 scale takes half a bit a weight in blocks of 32, an eighth in blocks of 128. XNNPACK
 # takes multiples of 32.
 _SMALL_BLOCK, _LARGE_BLOCK = 32, 128
@@ -74,7 +82,11 @@ def int4_candidates(content: bytes) -> tuple[DenseLayer, ...]:
 
 
 def quantize_int4(
-    content: bytes, candidates: tuple[DenseLayer, ...], calibration: Calibration
+    content: bytes,
+    candidates: tuple[DenseLayer, ...],
+    calibration: Calibration,
+    *,
+    keep_float: Collection[str] = (),
 ) -> bytes:
     """Quantizes a float32 .tflite file to int4 and int8 weights.
 
@@ -82,12 +94,14 @@ def quantize_int4(
         content: The file.
         candidates: The layers that may be int4, see `int4_candidates`.
         calibration: With the moments of what enters them: these tell which errors matter.
+        keep_float: Names of layers to leave as they are, see `litert_layers.outputs_named`.
 
     Returns:
         The quantized file.
 
     Raises:
         InputError: If the file has no layer that can be quantized, or none that can be int4.
+        UsageError: If there is no layer of a name.
     """
     work = new_quantizer(content)
     from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
@@ -95,7 +109,10 @@ def quantize_int4(
     for operator in WEIGHTED_OPERATORS:
         work.add_dynamic_config(TRAINED, TFLOperationName[operator], 8)
     rounded: dict[str, tuple[Array, Array]] = {}
+    kept = set(outputs_named(content, keep_float))
     for layer in candidates:
+        if layer.output in kept:
+            continue
         moments = calibration.moments[layer.input]
         integers, scales = quantize_blocks(layer.kernel, layer.block, moments, half_scales=True)
         if layer.large or sqnr(layer, moments, integers, scales) >= SUFFICIENT_SQNR:
@@ -106,6 +123,7 @@ def quantize_int4(
                 4,
                 granularity=QuantGranularity[f"BLOCKWISE_{layer.block}"],
             )
+    leave_float(work, content, keep_float)
     if not rounded:
         raise InputError(
             "No layer of the model can be stored in int4: either each would lose too much, or none is a "
