@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 
-from vitsd_export.errors import UsageError
 from vitsd_export.lowering.graph import Array, Dense, LayerNorm
 from vitsd_export.lowering.operators import Operators
 from vitsd_export.quantization.calibration import Activation, Calibration
@@ -117,10 +116,7 @@ class IntegerOperators(Operators):
 
     def multiply(self, x: FixedPoint, y: Any, name: str) -> FixedPoint:
         if not isinstance(x, FixedPoint):
-            raise UsageError(
-                "The scheme full-int8 needs the rewrites layer-norm-affine and temperature. Do not leave "
-                "them out, or use another scheme."
-            )
+            raise TypeError("int8 is multiplied by no constant: the temperature must be folded")
         factors = _of_channels(y, x.shape) * x.scale
         # As fine as the tokenizer's LayerNorm can take it.
         bound = _square_limit(self._patch_length) - 1
@@ -181,16 +177,13 @@ class IntegerOperators(Operators):
         self, x: Quantized | FixedPoint, layer: LayerNorm, width: int, name: str
     ) -> Quantized:
         if layer.affine:
-            raise UsageError(
-                "The scheme full-int8 needs the rewrites layer-norm-affine and head-norm-affine. Do not "
-                "leave them out, or use another scheme."
-            )
+            raise TypeError("γ and β must be folded into the layers that follow")
         arithmetic = self._arithmetic
         scale = self._scale(name)
         largest = self._activation(f"{name}/variance").high
         entries = _PATCH_ROOTS if width == self._patch_length else _TOKEN_ROOTS
         with arithmetic.named(name):
-            x = self._reduced(arithmetic.fixed(x, "input"), _square_limit(width))
+            x = self._fitted(arithmetic.fixed(x, "input"), _square_limit(width))
             one_each = (*x.shape[:-1], 1)
             centred = arithmetic.binary("SUB", x.index, self._mean(x), "centred", x.shape)
             square = arithmetic.binary("MUL", centred, centred, "square", x.shape)
@@ -218,10 +211,12 @@ class IntegerOperators(Operators):
         scaled = self._arithmetic.binary("MUL", total, reciprocal, "sum/scaled", shape)
         return self._arithmetic.shift(scaled, bits, "mean", shape)
 
-    def _reduced(self, x: FixedPoint, limit: int) -> FixedPoint:
-        """x in steps so coarse that it stays within a limit."""
-        bits = max(0, math.ceil(math.log2(x.bound / limit)))
-        index = self._arithmetic.shift(x.index, bits, "reduced", x.shape)
+    def _fitted(self, x: FixedPoint, limit: int) -> FixedPoint:
+        """x in steps as fine as a limit allows, so that its mean can be told from them."""
+        if x.bound <= limit:
+            return self._arithmetic.multiplied(x, limit // x.bound, "finer")
+        bits = math.ceil(math.log2(x.bound / limit))
+        index = self._arithmetic.shift(x.index, bits, "coarser", x.shape)
         return FixedPoint(index, x.shape, x.scale * 2**bits, -(-x.bound >> bits))
 
     def dense(self, x: Quantized, layer: Dense, name: str) -> Quantized:
@@ -266,10 +261,10 @@ class IntegerOperators(Operators):
         return self._arithmetic.int8(name, shape, scale, zero_point)
 
     def apply_left(self, matrix: Array, x: Any, name: str) -> Any:
-        raise UsageError("The scheme full-int8 cannot be had with the rewrite patch-windows.")
+        raise TypeError("the tokenizer must be the one of patches")
 
     def divide_by_root(self, x: Any, square: Any, name: str) -> Any:
-        raise UsageError("The scheme full-int8 cannot be had with the rewrite patch-windows.")
+        raise TypeError("the tokenizer must be the one of patches")
 
     def product(
         self, x: Quantized, y: Quantized, name: str, *, transpose_y: bool = False

@@ -7,10 +7,15 @@ import numpy as np
 import tensorflow as tf
 
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.lowering.graph import Graph
+from vitsd_export.lowering.graph import Graph, PatchTokenizer
 from vitsd_export.lowering.inference_graph import InferenceGraph
 from vitsd_export.lowering.program import compute
-from vitsd_export.lowering.rewrites import patch_windows
+from vitsd_export.lowering.rewrites import (
+    head_norm_affine,
+    layer_norm_affine,
+    patch_windows,
+    temperature,
+)
 from vitsd_export.quantization.calibration import Calibration, Spread
 from vitsd_export.quantization.histogram import Method
 from vitsd_export.quantization.integer_arithmetic import Quantized
@@ -113,8 +118,27 @@ def integer_graph(graph: InferenceGraph) -> Graph | None:
 
     Its tokenizer takes the patches themselves and not windows, which are fewer products in float: their
     mean and variance are a LayerNorm as all the others.
+
+    Raises:
+        UsageError: If a rewrite that it needs was left out.
     """
-    return graph.lowered_without(patch_windows.NAME)
+    lowered = graph.lowered_without(patch_windows.NAME)
+    if lowered is None:
+        return None
+    norms = [norm for block in lowered.blocks for norm in (block.attention_norm, block.mlp_norm)]
+    missing = {
+        layer_norm_affine.NAME: any(norm.affine for norm in norms)
+        or (isinstance(lowered.tokenizer, PatchTokenizer) and lowered.tokenizer.norm.affine),
+        head_norm_affine.NAME: lowered.norm.affine,
+        temperature.NAME: any(block.attention.temperature != 1 for block in lowered.blocks),
+    }
+    if any(missing.values()):
+        names = ", ".join(name for name, needed in missing.items() if needed)
+        raise UsageError(
+            f"The scheme full-int8 needs these rewrites of the model, too: {names}. Do not leave them out, "
+            "or use another scheme."
+        )
+    return lowered
 
 
 def write_integer_graph(

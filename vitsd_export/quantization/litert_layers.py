@@ -27,7 +27,8 @@ def outputs_named(content: bytes, names: Collection[str]) -> tuple[str, ...]:
     Args:
         content: A .tflite file.
         names: What the layers answer. Where the converter made one layer of several operators, it joins
-            their names with semicolons; each of them will do.
+            their names with semicolons: each of them will do. Where it found a name taken, it put a 1
+            behind it, which may be left out.
 
     Returns:
         The full names of what they answer.
@@ -35,16 +36,17 @@ def outputs_named(content: bytes, names: Collection[str]) -> tuple[str, ...]:
     Raises:
         UsageError: If there is no layer of a name.
     """
-    outputs: dict[str, str] = {}
-    for layer in weighted_layers(content):
-        for part in (layer.output, *layer.output.split(";")):
-            outputs[part] = layer.output
+    layers = weighted_layers(content)
+    outputs = {part: layer.output for layer in layers for part in layer.output.split(";")}
+    outputs |= {layer.output: layer.output for layer in layers}
+    for part, output in tuple(outputs.items()):
+        outputs.setdefault(part.removesuffix("1"), output)
     found = []
     for name in names:
         if name not in outputs:
             raise UsageError(
                 f"There is no layer {name!r} to keep in float.{nearest(name, list(outputs))} Layers: "
-                f"{', '.join(sorted({output.split(';')[-1] for output in outputs.values()}))}."
+                f"{', '.join(layer.output.split(';')[-1] for layer in layers)}."
             )
         found.append(outputs[name])
     return tuple(found)
