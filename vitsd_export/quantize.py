@@ -183,11 +183,11 @@ class _Trials(contextlib.ExitStack):
 
     @property
     def layer_count(self) -> int:
-        """Number of layers that can stay in float32; LiteRT's quantizer is not told of single layers."""
+        """Number of layers that can stay in float32; those of other architectures have no names here."""
         from vitsd_export.lowering.dense_layers import dense_layers
 
         graph = self._export.lowered
-        return len(dense_layers(graph)) if graph is not None and self._format == "onnx" else 0
+        return 0 if graph is None else len(dense_layers(graph))
 
     def layers(self, scheme: str, rank: int | None) -> tuple[str, ...]:
         """Returns the names of the layers, the most sensitive first."""
