@@ -134,8 +134,8 @@ CalibrationSplit = Annotated[
     Literal["train", "test"], typer.Option(help="Which split of them; test only with --force.")
 ]
 CalibrationMethod = Annotated[
-    Literal["minmax", "percentile", "entropy", "mse"],
-    typer.Option(help="How ranges follow from them."),
+    Literal["minmax", "percentile", "entropy", "mse"] | None,
+    typer.Option(help="How ranges follow from them. Default: the scheme's."),
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Calibrate on test images, or on very few, all the same.")
@@ -343,7 +343,7 @@ def onnx(
     calibration_split: CalibrationSplit = "train",
     calibration_samples: CalibrationSamples = 512,
     calibration_seed: CalibrationSeed = 0,
-    calibration_method: CalibrationMethod = "minmax",
+    calibration_method: CalibrationMethod = None,
     force: Force = False,
     labels: Labels = None,
     answer: OutputMeaning = "probabilities",
@@ -409,7 +409,7 @@ def tflite(
     calibration_split: CalibrationSplit = "train",
     calibration_samples: CalibrationSamples = 512,
     calibration_seed: CalibrationSeed = 0,
-    calibration_method: CalibrationMethod = "minmax",
+    calibration_method: CalibrationMethod = None,
     force: Force = False,
     labels: Labels = None,
     answer: OutputMeaning = "probabilities",
@@ -509,7 +509,7 @@ def export_all(
     calibration_split: CalibrationSplit = "train",
     calibration_samples: CalibrationSamples = 512,
     calibration_seed: CalibrationSeed = 0,
-    calibration_method: CalibrationMethod = "minmax",
+    calibration_method: CalibrationMethod = None,
     force: Force = False,
     labels: Labels = None,
     answer: OutputMeaning = "probabilities",

@@ -12,7 +12,7 @@ from vitsd_export.quantization.held_out import TrainingImages, read_training_ima
 if TYPE_CHECKING:
     # At run time the import would bring up TensorFlow before its backend is chosen.
     from vitsd_export.lowering.inference_graph import InferenceGraph
-    from vitsd_export.quantization.low_rank import HeadCompression
+    from vitsd_export.quantization.low_rank import HeadCompression, HeadCompressor
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,6 +40,7 @@ class CompressedHeads:
         self._graph = graph
         self._progress = progress
         self._images: dict[CalibrationSource, TrainingImages] = {}
+        self._compressors: dict[CalibrationSource, HeadCompressor] = {}
         self._made: dict[tuple[int | Literal["auto"], CalibrationSource], CompressedHead] = {}
 
     def get(self, rank: int | Literal["auto"], source: CalibrationSource) -> CompressedHead:
@@ -71,21 +72,22 @@ class CompressedHeads:
         return self._images[source]
 
     def _make(self, rank: int | Literal["auto"], source: CalibrationSource) -> CompressedHead:
-        from vitsd_export.quantization.low_rank import compress_head
+        from vitsd_export.quantization.low_rank import HeadCompressor
 
         if self._graph.lowered is None:
             raise UsageError(
                 "Only the head of a lowered model can be compressed, and this one is not: "
                 f"{self._graph.not_lowered_because}. Leave out --head-rank."
             )
-        images = self.images(source)
-        compression = compress_head(
-            self._graph.lowered,
-            images.observed.images,
-            images.held_out.images,
-            rank=rank,
-            progress=self._progress,
-        )
+        if source not in self._compressors:
+            images = self.images(source)
+            self._compressors[source] = HeadCompressor(
+                self._graph.lowered,
+                images.observed.images,
+                images.held_out.images,
+                self._progress,
+            )
+        compression = self._compressors[source].compress(rank)
         if compression.reason is not None:
             self._progress(f"the head stays as it is: {compression.reason}")
         graph = self._graph.with_lowered(compression.graph)

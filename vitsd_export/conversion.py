@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vitsd_export.backend import quiet_converters
 from vitsd_export.data.dataset import ImageDataset
+from vitsd_export.errors import UsageError
 from vitsd_export.exporters.manifest import Format
 from vitsd_export.quantization.calibration import Calibration
 from vitsd_export.quantization.calibration_cache import cached
@@ -148,6 +149,8 @@ class Conversion:
     def _write_litert(
         self, target: Target, path: Path, images: ImageDataset | None, method: Method
     ) -> Calibration | None:
+        if target.scheme == "full-int8":
+            return self._write_full_int8(target, path, images, method)
         from vitsd_export.exporters import tflite
 
         batch = target.batch or 1
@@ -157,7 +160,9 @@ class Conversion:
                 self._float_litert[batch] = tflite.convert(self._graph, batch=batch)
         content = self._float_litert[batch]
         calibration = None
-        if target.scheme != "float32":
+        if target.scheme == "int4":
+            content, calibration = self._litert_int4(target, content, _given(images, target))
+        elif target.scheme != "float32":
             from vitsd_export.quantization.calibration import calibrate
             from vitsd_export.quantization.litert import quantize
 
@@ -175,9 +180,52 @@ class Conversion:
                 ).ranged(method)
             self._progress(f"quantizing to {target.scheme}")
             with quiet_converters():
-                content = quantize(content, target.scheme, calibration)
+                content = quantize(
+                    content, target.scheme, calibration, keep_float=target.keep_float
+                )
         path.write_bytes(content)
         return calibration
+
+    def _litert_int4(
+        self, target: Target, content: bytes, images: ImageDataset
+    ) -> tuple[bytes, Calibration]:
+        from vitsd_export.quantization.calibration import calibrate
+        from vitsd_export.quantization.litert_int4 import int4_candidates, quantize_int4
+
+        candidates = int4_candidates(content)
+        # Not kept: moments of wide layers take more room than the model.
+        calibration = calibrate(
+            content,
+            images.images,
+            moments_of=[layer.output for layer in candidates],
+            progress=self._count(len(images)),
+        ).ranged("minmax")
+        self._progress("quantizing to int4")
+        with quiet_converters():
+            keep = target.keep_float
+            return quantize_int4(content, candidates, calibration, keep_float=keep), calibration
+
+    def _write_full_int8(
+        self, target: Target, path: Path, images: ImageDataset | None, method: Method
+    ) -> Calibration | None:
+        from vitsd_export.quantization.litert_full_int8 import write_full_int8
+        from vitsd_export.quantization.litert_layers import weighted_layers
+
+        if target.keep_float:
+            raise UsageError(
+                "A full-int8 file has no floats: leave out --keep-float, or use the scheme int8."
+            )
+        images = _given(images, target)
+        with quiet_converters():
+            content = write_full_int8(
+                self._graph,
+                images.images,
+                batch=target.batch or 1,
+                method=method,
+                progress=self._count(len(images)),
+            )
+        path.write_bytes(content)
+        return Calibration(weighted_layers(content), {}, len(images))
 
     def _count(self, total: int) -> Callable[[int], None]:
         """Returns what tells of calibration images, now and then."""
@@ -191,3 +239,9 @@ class Conversion:
                 self._progress(f"calibrating: {done} of {total} images")
 
         return tell
+
+
+def _given(images: ImageDataset | None, target: Target) -> ImageDataset:
+    if images is None:
+        raise ValueError(f"{target.scheme} needs calibration images.")
+    return images

@@ -29,6 +29,7 @@ from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.publishing import check_target, publish, staging
 from vitsd_export.quantization.calibration import Calibration
 from vitsd_export.quantization.calibration_images import CalibrationSource, read_calibration_images
+from vitsd_export.quantization.histogram import Method
 from vitsd_export.quantization.litert import SUFFICIENT_SQNR
 from vitsd_export.quantization.schemes import SCHEMES, find_scheme
 from vitsd_export.runtimes import open_runner
@@ -260,7 +261,7 @@ class Export:
         conversion = self._conversion
         if target.head_rank is not None:
             conversion = self._heads.get(target.head_rank, source).conversion
-        return conversion.write(target, path, images, source.method)
+        return conversion.write(target, path, images, _method(source, target))
 
     @functools.cached_property
     def _answers(self) -> ReferenceAnswers:
@@ -315,7 +316,7 @@ class Export:
                 "split": images.split,
                 "count": len(images),
                 "seed": source.seed,
-                "method": source.method,
+                "method": _method(source, target),
                 "sha256": images.sha256(),
                 "weighted_layers": len(calibration.layers),
                 "calibrated_layers": _calibrated_layers(target, staged, calibration),
@@ -324,7 +325,12 @@ class Export:
             format=target.format,
             scheme=target.scheme,
             input=TensorSpec("image", graph.input_type, (batch, size, size, 3), "RGB pixels 0-255"),
-            output=TensorSpec(graph.output, "float32", (batch, *graph.answer_shape), graph.output),
+            output=TensorSpec(
+                graph.output,
+                "int8" if target.scheme == "full-int8" else "float32",
+                (batch, *graph.answer_shape),
+                graph.output,
+            ),
             labels=self._labels,
             source={
                 "name": loaded.name,
@@ -400,6 +406,10 @@ def _remedy(target: Target) -> str:
         "Calibrate on images like those it will see (--calibration-data), or use a scheme with more "
         "bits: --scheme dynamic-int8, float16 or float32."
     )
+
+
+def _method(source: CalibrationSource, target: Target) -> Method:
+    return source.method or SCHEMES[target.scheme].method
 
 
 def _calibrated_layers(target: Target, staged: Path, calibration: Calibration) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
+from vitsd_export import __version__
 from vitsd_export.conversion import Target
 from vitsd_export.errors import UsageError
 from vitsd_export.export import Export, Exported, check
@@ -127,6 +128,7 @@ def quantize_model(
                 objective=objective,
                 state=state,
                 identity={
+                    "vitsd-export": __version__,
                     "model": export.sha256,
                     "format": format,
                     "cpu": cpu,
@@ -181,11 +183,11 @@ class _Trials(contextlib.ExitStack):
 
     @property
     def layer_count(self) -> int:
-        """Number of layers that can stay in float32; LiteRT's quantizer is not told of single layers."""
+        """Number of layers that can stay in float32; those of other architectures have no names here."""
         from vitsd_export.lowering.dense_layers import dense_layers
 
         graph = self._export.lowered
-        return len(dense_layers(graph)) if graph is not None and self._format == "onnx" else 0
+        return 0 if graph is None else len(dense_layers(graph))
 
     def layers(self, scheme: str, rank: int | None) -> tuple[str, ...]:
         """Returns the names of the layers, the most sensitive first."""

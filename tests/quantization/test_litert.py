@@ -8,7 +8,7 @@ import pytest
 
 from tests.quantization.networks import BLACK, PICTURES, WEIGHTS, activations, litert_network
 from vitsd_export.backend import quiet_converters
-from vitsd_export.errors import InputError
+from vitsd_export.errors import InputError, UsageError
 from vitsd_export.quantization.calibration import Activation, Calibration, calibrate
 from vitsd_export.quantization.litert import quantize
 
@@ -193,3 +193,29 @@ def test_a_network_without_weighted_layers_is_refused(scheme: str) -> None:
         content = bytes(converter.convert())
     with pytest.raises(InputError, match="no layer that can be quantized"):
         quantize(content, scheme, calibrate(content, PICTURES))
+
+
+def test_weight_only_rounds_weights_alone() -> None:
+    with quiet_converters():
+        content = quantize(litert_network(), "weight-only-int8")
+    # Weights are widened by an operator of its own.
+    assert layers(content) == [("float32", "float32", "float32")] * 4
+    assert len(content) < 0.6 * len(litert_network())
+    x = PICTURES.reshape(len(PICTURES), -1).astype(np.float64) / 255
+    for number, weights in enumerate(WEIGHTS):
+        scale = np.abs(weights).max(axis=0) / 127
+        x = (np.tanh(x) if number else x) @ (np.round(weights / scale) * scale)
+    np.testing.assert_allclose(answers(content), x, atol=1e-5)
+
+
+@pytest.mark.parametrize("scheme", ["int8", "dynamic-int8", "weight-only-int8", "float16"])
+def test_layers_can_be_kept_in_float(scheme: str) -> None:
+    calibration = calibrate(litert_network(), PICTURES) if scheme == "int8" else None
+    with quiet_converters():
+        content = quantize(litert_network(), scheme, calibration, keep_float=["layer1b"])
+        with pytest.raises(UsageError, match="layer1b"):
+            quantize(litert_network(), scheme, calibration, keep_float=["layer1x"])
+    held = [tensor for tensor in interpreter(content).get_tensor_details() if tensor["shape"].size]
+    shape = WEIGHTS[2].T.shape
+    types = {np.dtype(entry["dtype"]).name for entry in held if tuple(entry["shape"]) == shape}
+    assert types == {"float32"}

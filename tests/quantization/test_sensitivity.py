@@ -37,7 +37,7 @@ class Tensors:
 
     def __init__(self, noise: dict[str, float], suffix: str = "") -> None:
         self.noise = {name + suffix: level for name, level in noise.items()}
-        self.names = tuple(self.noise)
+        self.names = self.candidates = tuple(self.noise)
 
     def reading(self, names: Collection[str]) -> Read:
         def read(images: np.ndarray) -> dict[str, np.ndarray]:
@@ -90,7 +90,8 @@ def test_networks_without_a_common_layer_are_refused() -> None:
         ("block0/mlp/dense11", "block0/mlp/dense1"),
         ("block0/mlp/dense0/product;block0/mlp/dense0", "block0/mlp/dense0"),
         ("block0/mlp/dense0/product;block0/mlp/dense0_dequant", "block0/mlp/dense0"),
-        ("logits_output_quantized", "logits"),
+        ("logits_DequantizeLinear_Output", "logits"),
+        ("logits_output_quantized", None),
         ("block0/mlp/dense2", None),
         ("dense0", None),
     ],
@@ -98,6 +99,10 @@ def test_networks_without_a_common_layer_are_refused() -> None:
 def test_names_that_tools_have_changed_are_recognised(artifact: str, partner: str | None) -> None:
     reference = ["block0/mlp/dense0", "block0/mlp/dense1", "logits"]
     assert match_names(reference, [artifact]) == ({partner: artifact} if partner else {})
+
+
+def test_the_very_name_is_taken_before_one_that_is_changed() -> None:
+    assert match_names(["a/b"], ["a/b1", "a/b_quantized", "a/b"]) == {"a/b": "a/b"}
 
 
 def test_float_artifacts_have_all_layers_and_no_noise(

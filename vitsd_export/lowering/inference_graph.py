@@ -71,6 +71,7 @@ class InferenceGraph(tf.Module):
         self.input_type = input_type
         self.output = output
         self._softmax = output == "probabilities" and not answers_probabilities
+        self._without = frozenset(without)
         self.lowered: Graph | None = None
         self.rewrites: tuple[str, ...] = ()
         self.not_lowered_because: str | None = None if lowering else "lowering is switched off"
@@ -85,8 +86,8 @@ class InferenceGraph(tf.Module):
             self.not_lowered_because = f"no architecture that is known: {difference}"
             return
         # A softmax in the model counts as the output's.
-        graph = dataclasses.replace(graph, softmax=self.output == "probabilities")
-        outcomes = rewrite(graph, without)
+        self._trained = dataclasses.replace(graph, softmax=self.output == "probabilities")
+        outcomes = rewrite(self._trained, without)
         self.rewrites = tuple(outcome.rewrite.name for outcome in outcomes if outcome.applied)
         self.lowered = outcomes[-1].graph
 
@@ -97,19 +98,29 @@ class InferenceGraph(tf.Module):
         other._weights = Variables()
         return other
 
-    def concrete_function(self, batch: int | None) -> Any:
+    def tokenizer_without(self, name: str) -> Graph | None:
+        """Returns the lowered graph with the tokenizer as it is without one more rewrite.
+
+        None for the training graph. The rest stays, which may have been changed after the lowering.
+        """
+        if self.lowered is None:
+            return None
+        other = rewrite(self._trained, {*self._without, name})[-1].graph
+        return dataclasses.replace(self.lowered, tokenizer=other.tokenizer)
+
+    def concrete_function(self, batch: int | None, *, input_type: InputType | None = None) -> Any:
         """Traces the function.
 
         Args:
             batch: Number of images in a call; None to leave it open.
+            input_type: Element type of the image, if not the graph's.
 
         Returns:
             A ConcreteFunction of `image` [batch, size, size, 3] that returns a dict with the one output
             [batch, *answer_shape] float32.
         """
-        image = tf.TensorSpec(
-            (batch, self.image_size, self.image_size, 3), self.input_type, INPUT_NAME
-        )
+        shape = (batch, self.image_size, self.image_size, 3)
+        image = tf.TensorSpec(shape, input_type or self.input_type, INPUT_NAME)
         return tf.function(self._answer, input_signature=[image]).get_concrete_function()
 
     def _answer(self, image: Any) -> dict[str, Any]:

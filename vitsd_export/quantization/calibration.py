@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from vitsd_export.quantization.histogram import (
     Method,
     choose_range,
 )
+from vitsd_export.quantization.second_moments import SecondMoments
 
 # The operators that hold nearly all weights and multiply-adds.
 WEIGHTED_OPERATORS = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
@@ -129,6 +130,7 @@ def calibrate(
     images: np.ndarray,
     *,
     histograms: bool = False,
+    moments_of: Collection[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Calibration:
     """Runs a float LiteRT model on images and records the spread of its activations.
@@ -140,6 +142,7 @@ def calibrate(
         content: A .tflite file with one input of shape [batch, size, size, 3], of fixed batch.
         images: [N, size, size, 3], cast to the input's type.
         histograms: Whether to count how often each value occurs, which all methods but `minmax` need.
+        moments_of: Names of what dense layers answer, whose inputs' second moments are summed up.
         progress: Called with the number of images done.
 
     Returns:
@@ -163,6 +166,7 @@ def calibrate(
         and not is_geometry(names[int(operator["outputs"][0])])
     ]
     spreads = {tensor: Spread(histograms) for pair in weighted for tensor in pair}
+    moments = {input: SecondMoments() for input, output in weighted if names[output] in moments_of}
     batch = int(image["shape"][0])
     for start in range(0, len(images), batch):
         # A short last batch is filled up with its own images over again: they add no new extremes.
@@ -171,12 +175,15 @@ def calibrate(
         interpreter.invoke()
         for tensor, spread in spreads.items():
             spread.add(interpreter.get_tensor(tensor))
+        for tensor, moment in moments.items():
+            moment.add(interpreter.get_tensor(tensor))
         if progress is not None:
             progress(min(start + batch, len(images)))
     return Calibration(
         layers=tuple(WeightedLayer(names[input], names[output]) for input, output in weighted),
         activations={names[tensor]: spread.activation() for tensor, spread in spreads.items()},
         images=len(images),
+        moments={names[tensor]: moment.sums() for tensor, moment in moments.items()},
     )
 
 

@@ -25,7 +25,8 @@ class CalibrationSource:
         seed: Seed of the draw.
         data_dir: Where CIFAR lies if `source` is its name.
         split: Which of its images; `test` only with `force`.
-        method: How a range follows from the values: see `histogram.choose_range`.
+        method: How a range follows from the values: see `histogram.choose_range`; the scheme's own when
+            None.
         force: Whether test images, and fewer than `FEWEST_IMAGES`, are taken as well.
     """
 
@@ -34,7 +35,7 @@ class CalibrationSource:
     seed: int = 0
     data_dir: Path | None = None
     split: Split = "train"
-    method: Method = "minmax"
+    method: Method | None = None
     force: bool = False
 
 
@@ -52,7 +53,7 @@ def read_calibration_images(
         UsageError: If they are test images, or there is no such method.
         InputError: If they cannot be read, or are too few.
     """
-    if source.method not in METHODS:
+    if source.method not in (*METHODS, None):
         raise UsageError(
             f"There is no calibration method {source.method!r}. Methods: {', '.join(METHODS)}."
         )

@@ -21,7 +21,11 @@ def block_size(length: int) -> int:
 
 
 def quantize_blocks(
-    kernel: np.ndarray, block: int, moments: list[np.ndarray] | None = None
+    kernel: np.ndarray,
+    block: int,
+    moments: list[np.ndarray] | None = None,
+    *,
+    half_scales: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rounds a kernel to int4.
 
@@ -35,6 +39,8 @@ def quantize_blocks(
         block: Inputs that share a scale; divides their number.
         moments: Σ x xᵀ of the inputs, in groups of `GROUP` of them, [group, group] each; None to round
             each weight to the nearest.
+        half_scales: Whether scales must be positive numbers of float16, and integers -7 to 7, as XNNPACK
+            takes them.
 
     Returns:
         Integers -8 to 7, [inputs, outputs] int8, and scales, [inputs / block, outputs] float32.
@@ -43,32 +49,38 @@ def quantize_blocks(
     integers = np.empty(kernel.shape, np.int8)
     scales = np.empty((len(kernel) // block, kernel.shape[1]), np.float32)
     if moments is None:
-        scales[:] = best_scales(kernel.reshape(len(scales), block, -1))
+        scales[:] = best_scales(kernel.reshape(len(scales), block, -1), half=half_scales)
         wide = np.repeat(scales, block, axis=0)
         integers[:] = np.clip(np.rint(kernel / wide), _LOWEST, _HIGHEST)
         return integers, scales
     for number, moment in enumerate(moments):
         rows = slice(number * GROUP, number * GROUP + len(moment))
-        _compensate(kernel[rows], block, moment, integers[rows], scales[rows.start // block :])
+        places = integers[rows], scales[rows.start // block :]
+        _compensate(kernel[rows], block, moment, *places, half=half_scales)
     return integers, scales
 
 
-def best_scales(blocks: np.ndarray) -> np.ndarray:
+def best_scales(blocks: np.ndarray, *, half: bool = False) -> np.ndarray:
     """Returns the scale of each block, of those tried, that leaves the least square error.
 
     Args:
         blocks: [blocks, numbers, columns] float32.
+        half: Whether they are to be positive and of float16, for integers -7 to 7.
 
     Returns:
         [blocks, columns] float32, of either sign; 1 for zeros.
     """
     extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1)[:, None], axis=1)
+    floor = -_HIGHEST if half else _LOWEST
     least = np.full(extreme.shape, np.inf, np.float32)
     best = np.ones_like(extreme)
     for divisor in _DIVISORS:
         scale = extreme / np.float32(divisor)
+        if half:
+            # Below 2^-14 float16 has fewer places, which XNNPACK does not take.
+            scale = np.maximum(np.abs(scale), 2.0**-14).astype(np.float16).astype(np.float32)
         scale[scale == 0] = 1
-        rounded = np.clip(np.rint(blocks / scale), _LOWEST, _HIGHEST)
+        rounded = np.clip(np.rint(blocks / scale), floor, _HIGHEST)
         error = np.square(rounded * scale - blocks).sum(axis=1, keepdims=True)
         better = error < least
         least = np.where(better, error, least)
@@ -77,16 +89,24 @@ def best_scales(blocks: np.ndarray) -> np.ndarray:
 
 
 def _compensate(
-    kernel: np.ndarray, block: int, moment: np.ndarray, integers: np.ndarray, scales: np.ndarray
+    kernel: np.ndarray,
+    block: int,
+    moment: np.ndarray,
+    integers: np.ndarray,
+    scales: np.ndarray,
+    *,
+    half: bool,
 ) -> None:
     """Rounds a group of rows into `integers` and `scales`."""
 
     def begin_block(start: int, rows: np.ndarray) -> None:
-        scales[start // block] = best_scales(rows[None].astype(np.float32))[0]
+        scales[start // block] = best_scales(rows[None].astype(np.float32), half=half)[0]
+
+    lowest = -_HIGHEST if half else _LOWEST
 
     def round_row(row: int, values: np.ndarray) -> np.ndarray:
         scale = scales[row // block].astype(np.float64)
-        integers[row] = np.clip(np.rint(values / scale), _LOWEST, _HIGHEST)
+        integers[row] = np.clip(np.rint(values / scale), lowest, _HIGHEST)
         return integers[row] * scale
 
     compensate(kernel, moment, block, round_row, begin_block)

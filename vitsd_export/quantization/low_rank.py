@@ -23,6 +23,7 @@ one standard deviation: so each is divided by √√λ, half way.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -151,87 +152,140 @@ def compress_head(
     """Factors the hidden layers of a graph's head where that makes them smaller.
 
     Args:
-        graph: The lowered graph.
-        calibration: [N, size, size, 3] uint8 training images that choose the directions.
-        held_out: Other training images, on which the rank is chosen; needed by `auto`.
-        rank: Width between the two layers that each becomes, or `auto` for the first of `LADDER` that keeps
-            `sufficient_agreement` on the held-out images.
-        sufficient_agreement: Share of images on which the model must name the same class as before, 0–1.
+        graph: As `HeadCompressor` takes it.
+        calibration: As `HeadCompressor` takes it.
+        held_out: As `HeadCompressor` takes it.
+        rank: As `HeadCompressor.compress` takes it.
+        sufficient_agreement: As `HeadCompressor.compress` takes it.
         progress: Called with what is going on.
 
     Raises:
-        UsageError: If a rank makes no layer smaller, or cannot be told from so few images.
-        InputError: If the images cannot be used, or the layers answer them with NaN or all alike.
+        UsageError: As `HeadCompressor.compress` does.
+        InputError: As `HeadCompressor.compress` does.
     """
-    head = graph.head
-    if rank != "auto" and rank < 1:
-        raise UsageError(f"The rank of the head must be at least 1, not {rank}.")
-    if rank == "auto" and (held_out is None or len(held_out) < FEWEST_HELD_OUT):
-        raise InputError(
-            f"The rank of the head is chosen on at least {FEWEST_HELD_OUT} training images that are not "
-            f"those of the calibration; {0 if held_out is None else len(held_out)} were given. Give more "
-            "images, or a rank."
+    compressor = HeadCompressor(graph, calibration, held_out, progress)
+    return compressor.compress(rank, sufficient_agreement=sufficient_agreement)
+
+
+class HeadCompressor:
+    """Heads of several ranks of one graph, for which the images are looked at once.
+
+    Args:
+        graph: The lowered graph.
+        calibration: [N, size, size, 3] uint8 training images that choose the directions.
+        held_out: Other training images, on which the rank is chosen; needed by `auto`.
+        progress: Called with what is going on.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        calibration: np.ndarray,
+        held_out: np.ndarray | None = None,
+        progress: Progress = lambda _: None,
+    ) -> None:
+        self._graph = graph
+        self._calibration = calibration
+        self._held_out = held_out
+        self._progress = progress
+
+    def compress(
+        self,
+        rank: int | Literal["auto"],
+        *,
+        sufficient_agreement: float = SUFFICIENT_AGREEMENT,
+    ) -> HeadCompression:
+        """Factors the hidden layers of the head where that makes them smaller.
+
+        Args:
+            rank: Width between the two layers that each becomes, or `auto` for the first of `LADDER` that
+                keeps `sufficient_agreement` on the held-out images.
+            sufficient_agreement: Share of images on which the model must name the same class as before.
+
+        Raises:
+            UsageError: If the rank makes no layer smaller.
+            InputError: If the images cannot be used, are too few, or the layers answer them with NaN or
+                all alike.
+        """
+        head = self._graph.head
+        if rank != "auto" and rank < 1:
+            raise UsageError(f"The rank of the head must be at least 1, not {rank}.")
+        if rank == "auto":
+            self._check_held_out()
+        dense = {} if head is None else _wide_layers(head)
+        limit = max((_largest_rank(layer) for layer in dense.values()), default=0)
+        if head is None or not limit or (rank != "auto" and rank > limit):
+            reason = _nothing_to_gain(dense, limit)
+            if rank != "auto":
+                raise UsageError(f"A head of rank {rank} is not possible: {reason}.")
+            return _unchanged(self._graph, reason)
+        ranks = [step for step in LADDER if step <= limit] if rank == "auto" else [rank]
+        candidates = [step for step in ranks if step < len(self._calibration)]
+        if not candidates:
+            least = ranks[0] if ranks else LADDER[0]
+            raise InputError(
+                f"A head of rank {least} has more directions than {len(self._calibration)} images can "
+                f"tell apart. Calibrate on more than {least} images, better ten times as many."
+            )
+        tried: dict[int, float] = {}
+        for candidate in candidates:
+            self._progress(f"trying rank {candidate}")
+            small = _compressed(self._graph, head, self._subspaces, candidate)
+            if self._held_out is None:
+                return small
+            tried[candidate] = self._agreement(small.graph)
+            if rank != "auto" or tried[candidate] >= sufficient_agreement:
+                return dataclasses.replace(small, agreement=tried[candidate], tried=tried)
+        reason = (
+            f"no rank keeps the class of {sufficient_agreement:.2%} of the held-out images; rank "
+            f"{candidate} keeps {tried[candidate]:.2%}"
         )
-    dense = {} if head is None else _wide_layers(head)
-    limit = max((_largest_rank(layer) for layer in dense.values()), default=0)
-    candidates = [step for step in LADDER if step <= limit] if rank == "auto" else [rank]
-    if head is None or not limit or (rank != "auto" and rank > limit):
-        reason = _nothing_to_gain(dense, limit)
-        if rank != "auto":
-            raise UsageError(f"A head of rank {rank} is not possible: {reason}.")
-        return _unchanged(graph, reason)
-    candidates = [step for step in candidates if step < len(calibration)]
-    if not candidates:
-        least = LADDER[0] if rank == "auto" else rank
-        raise InputError(
-            f"A head of rank {least} has more directions than {len(calibration)} images can tell apart. "
-            f"Calibrate on more than {least} images, better ten times as many."
-        )
-    progress(f"observing the head on {len(calibration)} images")
-    statistics = head_statistics(graph, calibration, tuple(dense))
-    subspaces = {}
-    for name, layer in dense.items():
-        if candidates[0] <= _largest_rank(layer):
-            progress(f"finding the directions of {name}")
-            subspaces[name] = find_subspace(statistics.pop(name), name)
-    if held_out is None:
-        return _compressed(graph, head, subspaces, candidates[0], None, {})
-    return _choose(
-        graph, head, subspaces, candidates, held_out, rank, sufficient_agreement, progress
-    )
+        return dataclasses.replace(_unchanged(self._graph, reason), tried=tried)
 
+    @functools.cached_property
+    def _subspaces(self) -> dict[str, Subspace]:
+        """Directions of the layers that some rank makes smaller."""
+        head = self._graph.head
+        dense = {} if head is None else _wide_layers(head)
+        names = tuple(name for name, layer in dense.items() if _largest_rank(layer))
+        self._progress(f"observing the head on {len(self._calibration)} images")
+        statistics = head_statistics(self._graph, self._calibration, names)
+        found = {}
+        for name in names:
+            self._progress(f"finding the directions of {name}")
+            found[name] = find_subspace(statistics.pop(name), name)
+        return found
 
-def _choose(
-    graph: Graph,
-    head: Head,
-    subspaces: Mapping[str, Subspace],
-    candidates: list[int],
-    held_out: np.ndarray,
-    rank: int | Literal["auto"],
-    sufficient: float,
-    progress: Progress,
-) -> HeadCompression:
-    from vitsd_export.quantization.graph_runner import answers, answers_to_tokens
+    @functools.cached_property
+    def _tokens(self) -> Array:
+        """What the encoder answers to the held-out images."""
+        from vitsd_export.quantization.graph_runner import answers
 
-    progress(f"asking the encoder about {len(held_out)} images")
-    tokens = answers(dataclasses.replace(graph, head=None), held_out)
-    expected = answers_to_tokens(graph, tokens).argmax(axis=1)
-    tried: dict[int, float] = {}
-    for candidate in candidates:
-        progress(f"trying rank {candidate}")
-        small = _compressed(graph, head, subspaces, candidate, None, {})
-        found = answers_to_tokens(small.graph, tokens).argmax(axis=1)
-        tried[candidate] = float(np.mean(found == expected))
-        if rank != "auto" or tried[candidate] >= sufficient:
-            return dataclasses.replace(small, agreement=tried[candidate], tried=tried)
-    return dataclasses.replace(
-        _unchanged(
-            graph,
-            f"no rank keeps the class of {sufficient:.2%} of {len(held_out)} held-out images; rank "
-            f"{candidate} keeps {tried[candidate]:.2%}",
-        ),
-        tried=tried,
-    )
+        if self._held_out is None:
+            raise ValueError("There are no held-out images.")
+        self._progress(f"asking the encoder about {len(self._held_out)} images")
+        return answers(dataclasses.replace(self._graph, head=None), self._held_out)
+
+    @functools.cached_property
+    def _classes(self) -> Array:
+        """The classes that the graph names of the held-out images."""
+        return self._named(self._graph)
+
+    def _named(self, graph: Graph) -> Array:
+        from vitsd_export.quantization.graph_runner import answers_to_tokens
+
+        return np.asarray(answers_to_tokens(graph, self._tokens).argmax(axis=1))
+
+    def _agreement(self, graph: Graph) -> float:
+        return float(np.mean(self._named(graph) == self._classes))
+
+    def _check_held_out(self) -> None:
+        count = 0 if self._held_out is None else len(self._held_out)
+        if count < FEWEST_HELD_OUT:
+            raise InputError(
+                f"The rank of the head is chosen on at least {FEWEST_HELD_OUT} training images that are "
+                f"not those of the calibration; {count} were given. Give more images, or a rank."
+            )
 
 
 def head_statistics(
@@ -354,8 +408,6 @@ def _compressed(
     head: Head,
     subspaces: Mapping[str, Subspace],
     rank: int,
-    agreement: float | None,
-    tried: Mapping[int, float],
 ) -> HeadCompression:
     hidden: list[Dense | LowRankDense] = []
     layers = []
@@ -375,8 +427,8 @@ def _compressed(
         layers=tuple(layers),
         weights_before=_count_weights(head),
         weights_after=_count_weights(small),
-        agreement=agreement,
-        tried=tried,
+        agreement=None,
+        tried={},
         reason=None,
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from vitsd_export.errors import UsageError
 from vitsd_export.exporters.manifest import Format
+from vitsd_export.quantization.histogram import Method
 
 DEFAULT_QUANTIZED = "int8"
 
@@ -21,6 +22,7 @@ class Scheme:
         activations: What these layers compute with.
         runs_on: The formats that have it, each with what its runtime must know.
         calibrated_in: The formats in which images decide how weights and activations are rounded.
+        method: How ranges follow from the images unless another method is asked for.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Scheme:
     activations: str
     runs_on: Mapping[Format, str]
     calibrated_in: frozenset[Format] = frozenset()
+    method: Method = "minmax"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
@@ -46,9 +49,15 @@ def _scheme(
     activations: str,
     runs_on: Mapping[Format, str],
     calibrated_in: tuple[Format, ...] = (),
+    method: Method = "minmax",
 ) -> Scheme:
     return Scheme(
-        name, weights, activations, MappingProxyType(dict(runs_on)), frozenset(calibrated_in)
+        name,
+        weights,
+        activations,
+        MappingProxyType(dict(runs_on)),
+        frozenset(calibrated_in),
+        method,
     )
 
 
@@ -104,7 +113,7 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
                     "tflite": "LiteRT with XNNPACK",
                     "onnx": "onnxruntime 1.20 and later (opset 21)",
                 },
-                ("onnx",),
+                ("tflite", "onnx"),
             ),
             _scheme(
                 "full-int8",
@@ -112,6 +121,7 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
                 "integers throughout, uint8 in and int8 out",
                 {"tflite": "LiteRT, for processors without floating point too"},
                 ("tflite",),
+                "mse",
             ),
         )
     }

@@ -91,11 +91,11 @@ def measure_sensitivity(
     """
     if not len(images):
         raise InputError("There are no images to compare layers on. Give at least one.")
-    partners = match_names(reference.names, artifact.names)
+    partners = match_names(reference.names, artifact.candidates)
     if not partners:
         raise InputError(
             "The artifact has no layer of the reference's: "
-            f"{', '.join(artifact.names[:3]) or 'no layers'} against "
+            f"{', '.join(artifact.candidates[:3]) or 'no layers'} against "
             f"{', '.join(reference.names[:3]) or 'no layers'}. Give the model that it was made from; if it "
             "was exported with --no-lowering, give its float32 artifact of the same format."
         )

@@ -14,8 +14,10 @@ from vitsd_export.runtimes.base import first_line
 from vitsd_export.runtimes.detection import unusable
 
 _ONNX_WEIGHTED_OPERATORS = ("Conv", "Gemm", "MatMul", "MatMulNBits", "QLinearMatMul", "QGemm")
+# What turns weights that are stored in fewer bits into floats.
+_WIDENING = ("Cast", "DequantizeLinear", "Mul", "Reshape", "Transpose")
 # What quantizers put behind the name of a tensor.
-_SUFFIX = re.compile(r"(_dequant|_quantized|_DequantizeLinear_Output|_output_quantized)$")
+_SUFFIX = re.compile(r"(_dequant|_quantized|_DequantizeLinear_Output)$")
 
 Tensors = Mapping[str, np.ndarray]
 Read = Callable[[np.ndarray], Tensors]
@@ -25,10 +27,12 @@ class TensorReader(Protocol):
     """A network whose layers' outputs can be read.
 
     Attributes:
-        names: Names of the tensors, in the order in which they are computed.
+        names: Names of the outputs of layers with weights, in the order in which they are computed.
+        candidates: Names of all tensors that can be read.
     """
 
     names: tuple[str, ...]
+    candidates: tuple[str, ...]
 
     def reading(self, names: Collection[str]) -> Read:
         """Returns a function of images [N, size, size, 3] uint8 that returns these tensors in float32."""
@@ -39,6 +43,7 @@ class GraphReader:
 
     Attributes:
         names: Of its dense layers, as `dense_layers` tells them.
+        candidates: The same.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -46,7 +51,7 @@ class GraphReader:
         from vitsd_export.lowering.dense_layers import dense_layers
 
         self._graph = graph
-        self.names = tuple(dense_layers(graph))
+        self.names = self.candidates = tuple(dense_layers(graph))
 
     def reading(self, names: Collection[str]) -> Read:
         from vitsd_export.quantization.graph_runner import observer
@@ -60,6 +65,7 @@ class LiteRTReader:
 
     Attributes:
         names: Of the outputs of its operators with trained weights.
+        candidates: The same.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,16 +86,17 @@ class LiteRTReader:
         except (ValueError, RuntimeError) as error:
             raise unusable(path, f"LiteRT refuses it: {first_line(error).rstrip('.')}") from error
         self._image = self._interpreter.get_input_details()[0]
-        self._details: dict[str, dict[str, Any]] = {
-            tensor["name"]: tensor for tensor in self._interpreter.get_tensor_details()
-        }
-        by_index = {tensor["index"]: tensor for tensor in self._details.values()}
-        self.names = tuple(
-            by_index[int(operator["outputs"][0])]["name"]
+        tensors = {tensor["index"]: tensor for tensor in self._interpreter.get_tensor_details()}
+        weighted = [
+            tensors[int(operator["outputs"][0])]
             for operator in self._interpreter._get_ops_details()
             if operator["op_name"] in WEIGHTED_OPERATORS
-            and not is_geometry(by_index[int(operator["outputs"][0])]["name"])
-        )
+        ]
+        # Constants may have the names of layers; they are no candidates.
+        self._details: dict[str, dict[str, Any]] = {
+            tensor["name"]: tensor for tensor in weighted if not is_geometry(tensor["name"])
+        }
+        self.names = self.candidates = tuple(self._details)
 
     def reading(self, names: Collection[str]) -> Read:
         def read(images: np.ndarray) -> Tensors:
@@ -130,6 +137,7 @@ class OnnxReader:
 
     Attributes:
         names: Of the outputs of its operators with weights.
+        candidates: Of the outputs of all operators.
     """
 
     def __init__(self, path: Path) -> None:
@@ -144,8 +152,9 @@ class OnnxReader:
             if name in constants:
                 return True
             node = produced.get(name)
-            # Weights that are stored in fewer bits are turned into floats first.
-            return node is not None and all(map(is_constant, filter(None, node.input)))
+            if node is None or node.op_type not in _WIDENING:
+                return False
+            return all(is_constant(part) for part in node.input if part)
 
         self.names = tuple(
             node.output[0]
@@ -154,6 +163,8 @@ class OnnxReader:
             and any(is_constant(name) for name in node.input[1:])
             and not is_geometry(node.output[0])
         )
+        # Where a layer has become several nodes, the last of them has its name.
+        self.candidates = tuple(produced)
 
     def reading(self, names: Collection[str]) -> Read:
         import onnx
@@ -227,7 +238,8 @@ def match_names(reference: Collection[str], artifact: Collection[str]) -> dict[s
         The artifact's name by the reference's; names without a partner are left out.
     """
     known = {_plain(name)[-1]: name for name in reference}
-    found: dict[str, str] = {}
+    # Integers that are turned into the float of the very name would come first.
+    found = {name: name for name in reference if name in set(artifact)}
     for name in artifact:
         for part in reversed(_plain(name)):
             partner = known.get(part) or known.get(_without_number(part, known))
