@@ -302,7 +302,7 @@ class Export:
             options["opset"] = choose_opset(graph, target.opset)
             if target.scheme not in ("float32", "float16"):
                 options["cpu"] = target.cpu
-        options["rewrites"] = list(graph.rewrites)
+        options["rewrites"] = _rewrites(target, graph.rewrites)
         options["runs_on"] = SCHEMES[target.scheme].runs_on[target.format]
         if target.head_rank is not None:
             head = self.head_compression(target.head_rank, source)
@@ -406,6 +406,15 @@ def _remedy(target: Target) -> str:
         "Calibrate on images like those it will see (--calibration-data), or use a scheme with more "
         "bits: --scheme dynamic-int8, float16 or float32."
     )
+
+
+def _rewrites(target: Target, applied: Sequence[str]) -> list[str]:
+    """The rewrites that are in the artifact."""
+    from vitsd_export.lowering.rewrites import patch_windows
+
+    # Integers alone take the patches themselves: see `litert_full_int8.integer_graph`.
+    left_out = {patch_windows.NAME} if target.scheme == "full-int8" else set()
+    return [name for name in applied if name not in left_out]
 
 
 def _method(source: CalibrationSource, target: Target) -> Method:
