@@ -181,7 +181,8 @@ def quantization(
         for count in counts:
             row += [f"{entry.p50[count]:.2f} ms", f"{entry.ratio[count]:.2f}"]
         table.add_row(*row, f"{entry.bytes / 1e6:.2f}", f"{entry.share:.1%}")
-    Console().print(table)
+    # Wide enough for a log file, too.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
     if json:
         json.write_text(to_json(figures), encoding="utf-8")
 

@@ -79,6 +79,7 @@ def check_same_losses(one: list[dict[str, float]], other: list[dict[str, float]]
             assert row[name] == pytest.approx(other_row[name], abs=TOLERANCE), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
 def test_two_devices_train_as_one(backend: str, request: pytest.FixtureRequest) -> None:
     one, two = request.getfixturevalue(f"on_{backend}")
