@@ -19,6 +19,17 @@ def _report(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+def _untrained(folder: Path) -> Path:
+    """Returns an untrained vit-small-ds in a folder, written if it is not there yet."""
+    from benchmarks.startup_and_export import write_untrained_small_ds
+
+    path = folder / "vit-small-ds.keras"
+    if not path.exists():
+        _report("writing an untrained vit-small-ds")
+        write_untrained_small_ds(path)
+    return path
+
+
 @app.command()
 def commands(
     runs: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 3,
@@ -97,17 +108,11 @@ def lowering(
 ) -> None:
     """Latency of the lowered artifacts beside those of the stock converters, and each rewrite's gain."""
     from benchmarks.lowering import measure_lowering, to_json
-    from benchmarks.startup_and_export import write_untrained_small_ds
 
     with tempfile.TemporaryDirectory() as temporary:
         place = folder or Path(temporary)
         place.mkdir(exist_ok=True)
-        if model is None:
-            model = place / "vit-small-ds.keras"
-            if not model.exists():
-                _report("writing an untrained vit-small-ds")
-                write_untrained_small_ds(model)
-        figures = measure_lowering(model, place, report=_report)
+        figures = measure_lowering(model or _untrained(place), place, report=_report)
     console = Console()
     table = Table(title=f"{figures.model}, median ms of a call")
     for heading in ("runtime", "beside", "part", "threads", "batch", "stock", "ours", "ratio"):
@@ -150,16 +155,11 @@ def quantization(
 ) -> None:
     """Accuracy, size and latency of every numeric scheme beside the stock files."""
     from benchmarks.quantization import measure_quantization, to_json
-    from benchmarks.startup_and_export import write_untrained_small_ds
 
     with tempfile.TemporaryDirectory() as temporary:
         place = folder or Path(temporary)
         place.mkdir(exist_ok=True)
-        if timed is None:
-            timed = place / "vit-small-ds.keras"
-            if not timed.exists():
-                _report("writing an untrained vit-small-ds")
-                write_untrained_small_ds(timed)
+        timed = timed or _untrained(place)
         figures = measure_quantization(
             model,
             timed,

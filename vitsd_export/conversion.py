@@ -50,6 +50,19 @@ class Target:
         return self.format in SCHEMES[self.scheme].calibrated_in
 
 
+@dataclasses.dataclass(frozen=True)
+class FittedLayers:
+    """What calibration images decided in an artifact.
+
+    Attributes:
+        weighted: Number of layers with weights.
+        calibrated: Number of those that compute with ranges from the images.
+    """
+
+    weighted: int
+    calibrated: int
+
+
 class Conversion:
     """Conversions of one graph, which share its float LiteRT files.
 
@@ -69,7 +82,7 @@ class Conversion:
         path: Path,
         images: ImageDataset | None = None,
         method: Method = "minmax",
-    ) -> Calibration | None:
+    ) -> FittedLayers | None:
         """Writes a bare artifact.
 
         Args:
@@ -79,7 +92,7 @@ class Conversion:
             method: How ranges follow from activations.
 
         Returns:
-            What the ranges were taken from, if any were.
+            What the images decided, if there were any.
 
         Raises:
             UsageError: If the scheme cannot be expressed for this model.
@@ -97,7 +110,7 @@ class Conversion:
 
     def _write_onnx(
         self, target: Target, path: Path, images: ImageDataset | None, method: Method
-    ) -> Calibration | None:
+    ) -> FittedLayers | None:
         from vitsd_export.exporters.onnx import write_onnx
 
         stored = target.scheme if target.scheme in ("float32", "float16") else "float32"
@@ -108,20 +121,25 @@ class Conversion:
         import onnx
 
         from vitsd_export.quantization.onnx import quantize
+        from vitsd_export.runtimes.onnx_products import find_products
 
-        if images is None:
-            raise ValueError(f"{target.scheme} needs calibration images.")
-        model = onnx.load(path)
-        calibration = self._calibrate_onnx(target, model, path, images, method)
+        content = path.read_bytes()
+        model = onnx.load_model_from_string(content)
+        images = _given(images, target)
+        calibration = self._calibrate_onnx(target, model, content, images, method)
         self._progress(f"quantizing to {target.scheme}")
         quantized = quantize(
             model, target.scheme, calibration, cpu=target.cpu, keep_float=target.keep_float
         )
         onnx.save(quantized, path)
-        return calibration
+        static = 0
+        if target.scheme in ("int8", "int4"):
+            products = find_products(quantized, onnx)
+            static = sum(each.numbers == "int8" and each.bytes > 0 for each in products)
+        return FittedLayers(len(calibration.layers), static)
 
     def _calibrate_onnx(
-        self, target: Target, model: Any, path: Path, images: ImageDataset, method: Method
+        self, target: Target, model: Any, content: bytes, images: ImageDataset, method: Method
     ) -> Calibration:
         from vitsd_export.quantization.onnx import compensated_inputs
         from vitsd_export.quantization.onnx_calibration import calibrate_onnx
@@ -143,12 +161,12 @@ class Conversion:
             calibration = calibrate()
         else:
             wanted = f"onnx {histograms} {width}"
-            calibration = cached(path.read_bytes(), images.sha256(), wanted, calibrate)
+            calibration = cached(content, images.sha256(), wanted, calibrate)
         return calibration.ranged(method if histograms else "minmax")
 
     def _write_litert(
         self, target: Target, path: Path, images: ImageDataset | None, method: Method
-    ) -> Calibration | None:
+    ) -> FittedLayers | None:
         if target.scheme == "full-int8":
             return self._write_full_int8(target, path, images, method)
         from vitsd_export.exporters import tflite
@@ -159,13 +177,14 @@ class Conversion:
             with quiet_converters():
                 self._float_litert[batch] = tflite.convert(self._graph, batch=batch)
         content = self._float_litert[batch]
-        calibration = None
+        fitted = None
         if target.scheme == "int4":
-            content, calibration = self._litert_int4(target, content, _given(images, target))
+            content, fitted = self._litert_int4(target, content, _given(images, target))
         elif target.scheme != "float32":
             from vitsd_export.quantization.calibration import calibrate
-            from vitsd_export.quantization.litert import quantize
+            from vitsd_export.quantization.litert import SUFFICIENT_SQNR, quantize
 
+            calibration = None
             if images is not None:
                 calibration = cached(
                     content,
@@ -178,17 +197,19 @@ class Conversion:
                         progress=self._count(len(images)),
                     ),
                 ).ranged(method)
+                static = len(calibration.layers_above(SUFFICIENT_SQNR))
+                fitted = FittedLayers(len(calibration.layers), static)
             self._progress(f"quantizing to {target.scheme}")
             with quiet_converters():
                 content = quantize(
                     content, target.scheme, calibration, keep_float=target.keep_float
                 )
         path.write_bytes(content)
-        return calibration
+        return fitted
 
     def _litert_int4(
         self, target: Target, content: bytes, images: ImageDataset
-    ) -> tuple[bytes, Calibration]:
+    ) -> tuple[bytes, FittedLayers]:
         from vitsd_export.quantization.calibration import calibrate
         from vitsd_export.quantization.litert_int4 import int4_candidates, quantize_int4
 
@@ -202,12 +223,13 @@ class Conversion:
         ).ranged("minmax")
         self._progress("quantizing to int4")
         with quiet_converters():
-            keep = target.keep_float
-            return quantize_int4(content, candidates, calibration, keep_float=keep), calibration
+            small = quantize_int4(content, candidates, calibration, keep_float=target.keep_float)
+        # Ranges are taken at run time; the images decide how weights are rounded.
+        return small, FittedLayers(len(calibration.layers), 0)
 
     def _write_full_int8(
         self, target: Target, path: Path, images: ImageDataset | None, method: Method
-    ) -> Calibration | None:
+    ) -> FittedLayers | None:
         from vitsd_export.quantization.litert_full_int8 import write_full_int8
         from vitsd_export.quantization.litert_layers import weighted_layers
 
@@ -225,7 +247,8 @@ class Conversion:
                 progress=self._count(len(images)),
             )
         path.write_bytes(content)
-        return Calibration(weighted_layers(content), {}, len(images))
+        count = len(weighted_layers(content))
+        return FittedLayers(count, count)
 
     def _count(self, total: int) -> Callable[[int], None]:
         """Returns what tells of calibration images, now and then."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from vitsd_export import __version__
 from vitsd_export.compressed_heads import CompressedHeads
-from vitsd_export.conversion import Conversion, Target
+from vitsd_export.conversion import Conversion, FittedLayers, Target
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.labels import default_labels, named_labels
 from vitsd_export.data.sources import load_images
@@ -27,10 +27,8 @@ from vitsd_export.model.sources.location import loading_step, source_name
 from vitsd_export.model.sources.options import SourceOptions
 from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.publishing import check_target, publish, staging
-from vitsd_export.quantization.calibration import Calibration
 from vitsd_export.quantization.calibration_images import CalibrationSource, read_calibration_images
 from vitsd_export.quantization.histogram import Method
-from vitsd_export.quantization.litert import SUFFICIENT_SQNR
 from vitsd_export.quantization.schemes import SCHEMES, find_scheme
 from vitsd_export.runtimes import open_runner
 from vitsd_export.verify import Reference, ReferenceAnswers, judge
@@ -167,6 +165,7 @@ class Export:
             progress(f"exporting the training graph: {self._graph.not_lowered_because}")
         self._conversion = Conversion(self._graph, progress)
         self._heads = CompressedHeads(self._graph, progress)
+        self._calibrations: dict[CalibrationSource, ImageDataset] = {}
 
     @property
     def image_size(self) -> int:
@@ -215,15 +214,12 @@ class Export:
         check(target)
         started = time.monotonic()
         source = calibration or CalibrationSource()
-        images = None
-        if target.calibrated:
-            size = self._loaded.image_size
-            images = read_calibration_images(source, size, self._progress)
+        images = self._calibration_images(source) if target.calibrated else None
         answers = self._answers if self._verify else None
         with staging(target.path) as staged:
             self._progress(f"converting to {target.format}, {target.scheme}")
-            statistics = self.convert(target, staged, images, source)
-            manifest = self._manifest(target, staged, images, source, statistics)
+            fitted = self.convert(target, staged, images, source)
+            manifest = self._manifest(target, images, source, fitted)
             if answers is not None:
                 self._progress(f"verifying {target.path.name} on {len(answers.data)} images")
                 verification = self._verify_staged(target, staged, answers)
@@ -240,9 +236,16 @@ class Export:
             publish(beside, sidecar_path(target.path))
         return Exported(target.path, manifest, verification, time.monotonic() - started)
 
+    def _calibration_images(self, source: CalibrationSource) -> ImageDataset:
+        if source not in self._calibrations:
+            self._calibrations[source] = read_calibration_images(
+                source, self.image_size, self._progress
+            )
+        return self._calibrations[source]
+
     def convert(
         self, target: Target, path: Path, images: ImageDataset | None, source: CalibrationSource
-    ) -> Calibration | None:
+    ) -> FittedLayers | None:
         """Writes a bare artifact: no manifest, nothing proven.
 
         Args:
@@ -252,7 +255,7 @@ class Export:
             source: Where these come from.
 
         Returns:
-            What the ranges were taken from, if any were.
+            What the images decided, if there were any.
 
         Raises:
             UsageError: If the target cannot be expressed.
@@ -287,10 +290,9 @@ class Export:
     def _manifest(
         self,
         target: Target,
-        staged: Path,
         images: ImageDataset | None,
         source: CalibrationSource,
-        calibration: Calibration | None,
+        fitted: FittedLayers | None,
     ) -> Manifest:
         graph, loaded = self._graph, self._loaded
         size = graph.image_size
@@ -310,7 +312,7 @@ class Export:
         if target.keep_float:
             options["keep_float"] = list(target.keep_float)
         ranges = None
-        if images is not None and calibration is not None:
+        if images is not None and fitted is not None:
             ranges = {
                 "source": images.source,
                 "split": images.split,
@@ -318,8 +320,8 @@ class Export:
                 "seed": source.seed,
                 "method": _method(source, target),
                 "sha256": images.sha256(),
-                "weighted_layers": len(calibration.layers),
-                "calibrated_layers": _calibrated_layers(target, staged, calibration),
+                "weighted_layers": fitted.weighted,
+                "calibrated_layers": fitted.calibrated,
             }
         return Manifest(
             format=target.format,
@@ -419,19 +421,6 @@ def _rewrites(target: Target, applied: Sequence[str]) -> list[str]:
 
 def _method(source: CalibrationSource, target: Target) -> Method:
     return source.method or SCHEMES[target.scheme].method
-
-
-def _calibrated_layers(target: Target, staged: Path, calibration: Calibration) -> int:
-    """How many layers compute with ranges from the images."""
-    if target.format == "tflite":
-        if target.scheme != "int8":
-            return len(calibration.layers)
-        return len(calibration.layers_above(SUFFICIENT_SQNR))
-    from vitsd_export.inspection import inspect_artifact
-
-    products = inspect_artifact(staged).graph.products
-    rounded = [entry for entry in products if entry.bytes and entry.numbers == "int8"]
-    return len(rounded) if target.scheme in ("int8", "int4") else 0
 
 
 def _embed(format: Format, staged: Path, manifest: Manifest) -> None:

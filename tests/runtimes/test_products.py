@@ -61,7 +61,8 @@ def test_a_float_file_computes_in_float(exported: Artifacts) -> None:
 
 def test_inspect_tells_of_it(exported: Artifacts) -> None:
     outcome = run_command("inspect", exported.onnx_int8)
-    assert "int8: 37" in outcome.stdout or "int8: 38" in outcome.stdout
+    # Six in each of six blocks, and the logits; the layer of the patches is in float.
+    assert "int8: 37," in outcome.stdout
     told = json.loads(run_command("inspect", exported.onnx_int8, "--json").stdout)
     assert told["arithmetic"]["int8"]["multiply_adds"] > 20_000_000
 

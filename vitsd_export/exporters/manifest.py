@@ -59,8 +59,8 @@ class Manifest:
         source: Reference model: `name`, `sha256` of its file or folder, `parameters`, `form`; `origin` and
             `revision` of a download; `input_range` and `custom_objects` where they were given.
         options: What was asked for: `opset`, `batch`, …
-        calibration: Images the ranges were taken from (`source`, `split`, `count`, `seed`, `sha256`) and
-            in how many of the `weighted_layers` they are used (`calibrated_layers`); None where
+        calibration: Images the ranges were taken from (`source`, `split`, `count`, `seed`, `method`,
+            `sha256`) and in how many of the `weighted_layers` they are used (`calibrated_layers`); None where
             nothing was calibrated.
         verification: Result of the parity check that let the artifact pass; None before it.
         tools: Version of each package that took part.

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Collection
+from typing import Any
 
 import numpy as np
 
@@ -159,12 +160,7 @@ def calibrate(
     interpreter.allocate_tensors()
     image = interpreter.get_input_details()[0]
     names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
-    weighted = [
-        (int(operator["inputs"][0]), int(operator["outputs"][0]))
-        for operator in interpreter._get_ops_details()
-        if operator["op_name"] in WEIGHTED_OPERATORS
-        and not is_geometry(names[int(operator["outputs"][0])])
-    ]
+    weighted = weighted_tensors(interpreter)
     spreads = {tensor: Spread(histograms) for pair in weighted for tensor in pair}
     moments = {input: SecondMoments() for input, output in weighted if names[output] in moments_of}
     batch = int(image["shape"][0])
@@ -185,6 +181,21 @@ def calibrate(
         images=len(images),
         moments={names[tensor]: moment.sums() for tensor, moment in moments.items()},
     )
+
+
+def weighted_tensors(interpreter: Any) -> list[tuple[int, int]]:
+    """Returns what enters and what leaves each operator with trained weights of a LiteRT interpreter.
+
+    Returns:
+        Numbers of tensors, in order of execution.
+    """
+    names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
+    return [
+        (int(operator["inputs"][0]), int(operator["outputs"][0]))
+        for operator in interpreter._get_ops_details()
+        if operator["op_name"] in WEIGHTED_OPERATORS
+        and not is_geometry(names[int(operator["outputs"][0])])
+    ]
 
 
 def is_geometry(output: str) -> bool:

@@ -53,6 +53,13 @@ def read_calibration_images(
         UsageError: If they are test images, or there is no such method.
         InputError: If they cannot be read, or are too few.
     """
+    return draw_calibration_images(source, read_every_image(source, size, progress), progress)
+
+
+def read_every_image(
+    source: CalibrationSource, size: int, progress: Callable[[str], None] = lambda _: None
+) -> ImageDataset:
+    """Reads all images of a source, as `read_calibration_images` does those that it draws."""
     if source.method not in (*METHODS, None):
         raise UsageError(
             f"There is no calibration method {source.method!r}. Methods: {', '.join(METHODS)}."
@@ -60,7 +67,16 @@ def read_calibration_images(
     if source.split == "test" and not source.force:
         raise _is_test(f"The test split of {source.source}")
     progress("reading calibration images")
-    data = load_images(source.source, split=source.split, size=size, data_dir=source.data_dir)
+    return load_images(source.source, split=source.split, size=size, data_dir=source.data_dir)
+
+
+def draw_calibration_images(
+    source: CalibrationSource,
+    every: ImageDataset,
+    progress: Callable[[str], None] = lambda _: None,
+) -> ImageDataset:
+    """Draws calibration images from all of their source, as `read_calibration_images` does."""
+    data, size = every, every.images.shape[1]
     if len(data) > source.count:
         data = data.sample(source.count, source.seed)
     if not source.force:

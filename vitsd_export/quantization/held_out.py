@@ -6,12 +6,12 @@ from collections.abc import Callable
 import numpy as np
 
 from vitsd_export.data.dataset import ImageDataset, sample_indices
-from vitsd_export.data.sources import load_images
 from vitsd_export.errors import InputError
 from vitsd_export.quantization.calibration_images import (
     FEWEST_IMAGES,
     CalibrationSource,
-    read_calibration_images,
+    draw_calibration_images,
+    read_every_image,
 )
 
 MOST_HELD_OUT = 2000
@@ -53,8 +53,8 @@ def read_training_images(
         UsageError: If they are test images.
         InputError: If they cannot be read, or are too few for both parts.
     """
-    calibration = read_calibration_images(source, size, progress)
-    every = load_images(source.source, split=source.split, size=size, data_dir=source.data_dir)
+    every = read_every_image(source, size, progress)
+    calibration = draw_calibration_images(source, every, progress)
     used = {image.tobytes() for image in calibration.images}
     rest = np.flatnonzero([image.tobytes() not in used for image in every.images])
     if len(rest) >= FEWEST_HELD_OUT:

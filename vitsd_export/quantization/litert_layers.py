@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from vitsd_export.errors import UsageError
 from vitsd_export.nearest import nearest
-from vitsd_export.quantization.calibration import WEIGHTED_OPERATORS, WeightedLayer, is_geometry
+from vitsd_export.quantization.calibration import WeightedLayer, weighted_tensors
 
 
 def weighted_layers(content: bytes) -> tuple[WeightedLayer, ...]:
@@ -13,12 +13,10 @@ def weighted_layers(content: bytes) -> tuple[WeightedLayer, ...]:
 
     interpreter = Interpreter(model_content=content)
     names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
-    layers = (
-        WeightedLayer(names[int(operator["inputs"][0])], names[int(operator["outputs"][0])])
-        for operator in interpreter._get_ops_details()
-        if operator["op_name"] in WEIGHTED_OPERATORS
+    return tuple(
+        WeightedLayer(names[entering], names[leaving])
+        for entering, leaving in weighted_tensors(interpreter)
     )
-    return tuple(layer for layer in layers if not is_geometry(layer.output))
 
 
 def outputs_named(content: bytes, names: Collection[str]) -> tuple[str, ...]:

@@ -131,7 +131,6 @@ def _static(
         TensorsData,
     )
 
-    # A constant has no extent; it is given that of its magnitude, as zero is in every range.
     ranges = {
         name: TensorData(lowest=np.float32(found.low), highest=np.float32(found.high))
         for name, found in calibration.activations.items()

@@ -1,5 +1,7 @@
 """How the inputs of a dense layer go together over calibration images."""
 
+from typing import Any
+
 import numpy as np
 
 from vitsd_export.quantization.rounding import GROUP
@@ -9,15 +11,20 @@ _WAITING = 2**22
 
 
 class SecondMoments:
-    """Sums x xᵀ over rows x, in groups of `rounding.GROUP` inputs."""
+    """Sums x xᵀ over rows x, in groups of `rounding.GROUP` inputs.
 
-    def __init__(self) -> None:
+    Args:
+        dtype: What the products are computed in.
+    """
+
+    def __init__(self, dtype: type[np.floating[Any]] = np.float32) -> None:
+        self._dtype = dtype
         self._sums: list[np.ndarray] = []
         self._waiting: list[np.ndarray] = []
 
     def add(self, values: np.ndarray) -> None:
         """Adds rows [..., inputs]."""
-        self._waiting.append(values.reshape(-1, values.shape[-1]).astype(np.float32))
+        self._waiting.append(values.reshape(-1, values.shape[-1]).astype(self._dtype))
         if sum(rows.size for rows in self._waiting) >= _WAITING:
             self._sum_up()
 

@@ -133,8 +133,6 @@ class LiteRTReader:
 class OnnxReader:
     """An ONNX file in onnxruntime, with more outputs than it declares.
 
-    A tensor that is read cannot be fused away, so its quantization is done step by step as the file says.
-
     Attributes:
         names: Of the outputs of its operators with weights.
         candidates: Of the outputs of all operators.
@@ -145,6 +143,9 @@ class OnnxReader:
         import onnx
 
         self._model = onnx.load(str(path))
+        leading = self._model.graph.input[0].type.tensor_type.shape.dim[0]
+        # 0 where it is open.
+        self._batch = int(leading.dim_value)
         constants = {tensor.name for tensor in self._model.graph.initializer}
         produced = {node.output[0]: node for node in self._model.graph.node}
 
@@ -167,34 +168,16 @@ class OnnxReader:
         self.candidates = tuple(produced)
 
     def reading(self, names: Collection[str]) -> Read:
-        import onnx
-        import onnxruntime
+        from vitsd_export.quantization.onnx_tensors import tensor_reader
 
-        model = onnx.ModelProto()
-        model.CopyFrom(self._model)
-        declared = {value.name for value in model.graph.output}
-        # Without a type, which onnxruntime infers.
-        model.graph.output.extend(
-            onnx.ValueInfoProto(name=name) for name in names if name not in declared
-        )
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        image = session.get_inputs()[0]
-        dtype = np.uint8 if "uint8" in image.type else np.float32
-        batch = image.shape[0] if isinstance(image.shape[0], int) else None
+        run = tensor_reader(self._model, names)
 
         def read(images: np.ndarray) -> Tensors:
-            size = batch or len(images)
             found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-            for start in range(0, len(images), size):
-                part = images[start : start + size]
-                pixels = np.resize(part, (size, *images.shape[1:])).astype(dtype)
-                answers = session.run(list(names), {image.name: pixels})
-                for name, values in zip(names, answers, strict=True):
-                    found[name].append(values.reshape(size, -1)[: len(part)])
+            for count, tensors in run(images, len(images)):
+                for name, values in tensors.items():
+                    rows = values.reshape(max(count, self._batch), -1)
+                    found[name].append(rows[:count])
             return {name: np.concatenate(parts) for name, parts in found.items()}
 
         return read
