@@ -62,8 +62,8 @@ def run_command(*arguments: object) -> Outcome:
     with (
         mock.patch.object(sys, "argv", ["vitsd-export", *map(str, arguments)]),
         mock.patch.object(sys, "excepthook", sys.excepthook),
-        mock.patch.object(cli._State, "json", False),
-        mock.patch.object(cli._State, "debug", False),
+        mock.patch.object(cli.State, "json", False),
+        mock.patch.object(cli.State, "debug", False),
         _captured(1, "stdout") as stdout,
         _captured(2, "stderr") as stderr,
     ):

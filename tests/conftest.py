@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from tests.command_line import Artifacts, export_everything
 from tests.keras_models import write_small_model
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,3 +53,12 @@ def small_artifacts(small_model: Path, tmp_path_factory: pytest.TempPathFactory)
     """What `vitsd-export all` makes of the small model. Tests leave it as it is."""
     folder = tmp_path_factory.mktemp("small_artifacts") / "out"
     return export_everything(small_model, "small", folder)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """A headless Chromium; tests open a page or a context of their own."""
+    from tests.browser import open_browser
+
+    with open_browser() as opened:
+        yield opened

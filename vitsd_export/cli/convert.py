@@ -1,0 +1,57 @@
+"""`convert`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitsd_export.cli.options import (
+    CustomObjects,
+    Debug,
+    InputRange,
+    Json,
+    Labels,
+    Preset,
+    Trust,
+    source_options,
+)
+from vitsd_export.cli.output import megabytes, print_json, show_progress
+from vitsd_export.cli.state import State
+
+
+def convert(
+    source: Annotated[str, typer.Argument(help="What --model takes, such as hf://owner/name.")],
+    output: Annotated[Path, typer.Argument(help="The .keras file to write.")],
+    preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
+    labels: Labels = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Writes any source as a Keras 3 file, ready for every other command, training and Keras itself."""
+    from vitsd_export.to_keras import convert_model
+
+    with show_progress() as progress:
+        converted = convert_model(
+            source,
+            output,
+            preset=preset,
+            **source_options(input_range, custom_objects, trust),
+            labels=labels,
+            progress=progress,
+        )
+    if State.json:
+        print_json(converted.to_dict())
+        return
+    print(
+        f"{output}: {converted.form}, {megabytes(converted.bytes)}, answers as the source does (largest "
+        f"difference {converted.difference:.1e})"
+    )
+    print(f"Next: vitsd-export onnx --model {output}")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(convert)

@@ -1,0 +1,342 @@
+"""`onnx`, `tflite`, `saved-model` and `all`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from vitsd_export.cli.options import (
+    CalibrationData,
+    CalibrationDataDir,
+    CalibrationMethod,
+    CalibrationSamples,
+    CalibrationSeed,
+    CalibrationSplit,
+    CustomObjects,
+    Debug,
+    Force,
+    HeadRank,
+    InputRange,
+    InputType,
+    Json,
+    KeepFloat,
+    Labels,
+    Lowering,
+    Model,
+    NoRewrite,
+    Output,
+    OutputMeaning,
+    Preset,
+    Quantize,
+    Scheme,
+    Trust,
+    Verify,
+    choose_scheme,
+    output_path,
+    parse_batch,
+    parse_head_rank,
+    source_options,
+)
+from vitsd_export.cli.output import megabytes, print_json, print_verification, show_progress
+from vitsd_export.cli.state import State
+from vitsd_export.pretrained import DEFAULT_MODEL
+
+
+def onnx(
+    model: Model = DEFAULT_MODEL,
+    preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
+    output: Output = None,
+    quantize: Quantize = False,
+    scheme: Scheme = None,
+    cpu: Annotated[
+        Literal["avx2", "vnni", "arm"],
+        typer.Option(help="What integers are chosen for; avx2 is right everywhere."),
+    ] = "avx2",
+    opset: Annotated[
+        int | None, typer.Option(help="ONNX operator set, 13 to 26. Default: 21; not lowered, 17.")
+    ] = None,
+    batch: Annotated[str, typer.Option(help="Images in a call: a number, or dynamic.")] = "dynamic",
+    keep_float: KeepFloat = None,
+    head_rank: HeadRank = "off",
+    calibration_data: CalibrationData = "sample",
+    calibration_data_dir: CalibrationDataDir = None,
+    calibration_split: CalibrationSplit = "train",
+    calibration_samples: CalibrationSamples = 512,
+    calibration_seed: CalibrationSeed = 0,
+    calibration_method: CalibrationMethod = None,
+    force: Force = False,
+    labels: Labels = None,
+    answer: OutputMeaning = "probabilities",
+    input: InputType = "uint8",
+    verify: Verify = True,
+    lowering: Lowering = True,
+    no_rewrite: NoRewrite = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Exports to ONNX: one self-contained file for onnxruntime on every platform."""
+    from vitsd_export.export import CalibrationSource, Target, default_name
+
+    chosen = choose_scheme(scheme, quantize)
+    target = Target(
+        "onnx",
+        output_path(output, default_name(model, "onnx", chosen)),
+        chosen,
+        batch=parse_batch(batch),
+        opset=opset,
+        cpu=cpu,
+        keep_float=tuple(keep_float or ()),
+        head_rank=parse_head_rank(head_rank),
+    )
+    _run(
+        [target],
+        CalibrationSource(
+            calibration_data,
+            calibration_samples,
+            calibration_seed,
+            calibration_data_dir,
+            calibration_split,
+            calibration_method,
+            force,
+        ),
+        model=model,
+        preset=preset,
+        **source_options(input_range, custom_objects, trust),
+        labels=labels,
+        output=answer,
+        input_type=input,
+        verify=verify,
+        lowering=lowering,
+        without_rewrites=no_rewrite or (),
+    )
+
+
+def tflite(
+    model: Model = DEFAULT_MODEL,
+    preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
+    output: Output = None,
+    quantize: Quantize = False,
+    scheme: Scheme = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images in a call.")] = 1,
+    keep_float: KeepFloat = None,
+    head_rank: HeadRank = "off",
+    calibration_data: CalibrationData = "sample",
+    calibration_data_dir: CalibrationDataDir = None,
+    calibration_split: CalibrationSplit = "train",
+    calibration_samples: CalibrationSamples = 512,
+    calibration_seed: CalibrationSeed = 0,
+    calibration_method: CalibrationMethod = None,
+    force: Force = False,
+    labels: Labels = None,
+    answer: OutputMeaning = "probabilities",
+    input: InputType = "uint8",
+    verify: Verify = True,
+    lowering: Lowering = True,
+    no_rewrite: NoRewrite = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Exports to LiteRT (TensorFlow Lite) for Android, iOS, Raspberry Pi and microprocessors."""
+    from vitsd_export.export import CalibrationSource, Target, default_name
+
+    chosen = choose_scheme(scheme, quantize)
+    path = output_path(output, default_name(model, "tflite", chosen))
+    _run(
+        [
+            Target(
+                "tflite",
+                path,
+                chosen,
+                batch=batch,
+                keep_float=tuple(keep_float or ()),
+                head_rank=parse_head_rank(head_rank),
+            )
+        ],
+        CalibrationSource(
+            calibration_data,
+            calibration_samples,
+            calibration_seed,
+            calibration_data_dir,
+            calibration_split,
+            calibration_method,
+            force,
+        ),
+        model=model,
+        preset=preset,
+        **source_options(input_range, custom_objects, trust),
+        labels=labels,
+        output=answer,
+        input_type=input,
+        verify=verify,
+        lowering=lowering,
+        without_rewrites=no_rewrite or (),
+    )
+
+
+def saved_model(
+    model: Model = DEFAULT_MODEL,
+    preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
+    output: Output = None,
+    batch: Annotated[str, typer.Option(help="Images in a call: a number, or dynamic.")] = "dynamic",
+    labels: Labels = None,
+    answer: OutputMeaning = "probabilities",
+    input: InputType = "uint8",
+    verify: Verify = True,
+    lowering: Lowering = True,
+    no_rewrite: NoRewrite = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Exports to a TensorFlow SavedModel folder for TensorFlow Serving and tf.saved_model.load."""
+    from vitsd_export.export import Target, default_name
+
+    path = output_path(output, default_name(model, "saved_model"))
+    _run(
+        [Target("saved_model", path, batch=parse_batch(batch))],
+        model=model,
+        preset=preset,
+        **source_options(input_range, custom_objects, trust),
+        labels=labels,
+        output=answer,
+        input_type=input,
+        verify=verify,
+        lowering=lowering,
+        without_rewrites=no_rewrite or (),
+    )
+
+
+def export_all(
+    model: Model = DEFAULT_MODEL,
+    preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
+    output_dir: Annotated[
+        Path,
+        typer.Option("--output-dir", "-o", help="Folder for the files; made if it is missing."),
+    ] = Path("out"),
+    calibration_data: CalibrationData = "sample",
+    calibration_data_dir: CalibrationDataDir = None,
+    calibration_split: CalibrationSplit = "train",
+    calibration_samples: CalibrationSamples = 512,
+    calibration_seed: CalibrationSeed = 0,
+    calibration_method: CalibrationMethod = None,
+    force: Force = False,
+    labels: Labels = None,
+    answer: OutputMeaning = "probabilities",
+    input: InputType = "uint8",
+    verify: Verify = True,
+    lowering: Lowering = True,
+    no_rewrite: NoRewrite = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Exports to all formats: SavedModel, and LiteRT and ONNX in float32 and int8."""
+    from vitsd_export.export import CalibrationSource, Target, default_name, make_folder
+
+    make_folder(output_dir)
+    kinds: list[tuple[Literal["onnx", "tflite", "saved_model"], str]] = [
+        ("saved_model", "float32"),
+        ("tflite", "float32"),
+        ("tflite", "int8"),
+        ("onnx", "float32"),
+        ("onnx", "int8"),
+    ]
+    _run(
+        [
+            Target(format, output_dir / default_name(model, format, scheme), scheme)
+            for format, scheme in kinds
+        ],
+        CalibrationSource(
+            calibration_data,
+            calibration_samples,
+            calibration_seed,
+            calibration_data_dir,
+            calibration_split,
+            calibration_method,
+            force,
+        ),
+        model=model,
+        preset=preset,
+        **source_options(input_range, custom_objects, trust),
+        labels=labels,
+        output=answer,
+        input_type=input,
+        verify=verify,
+        lowering=lowering,
+        without_rewrites=no_rewrite or (),
+    )
+
+
+def _run(targets: list[Any], calibration: Any = None, **options: Any) -> None:
+    """Exports targets and prints what came of them; one that misses its gate does not stop the others."""
+    from vitsd_export.export import Export, VerificationFailed, check
+
+    for target in targets:
+        check(target)
+    results: list[Any] = []
+    failures: list[VerificationFailed] = []
+    with show_progress() as progress:
+        export = Export(progress=progress, **options)
+        for target in targets:
+            try:
+                results.append(export.run(target, calibration))
+            except VerificationFailed as missed:
+                failures.append(missed)
+    if failures and len(targets) == 1:
+        raise failures[0]
+    if State.json:
+        document: dict[str, Any] = {"artifacts": [result.to_dict() for result in results]}
+        if failures:
+            document["failures"] = [
+                {"error": str(failure), "verification": failure.verification.to_dict()}
+                for failure in failures
+            ]
+        print_json(document)
+    else:
+        for failure in failures:
+            print_verification(
+                f"{failure.path}: not written, {failure.verification.images} images",
+                failure.verification,
+            )
+        _print_exported(results)
+    if failures:
+        print(f"error: {' '.join(map(str, failures))}", file=sys.stderr)
+        raise typer.Exit(VerificationFailed.exit_code)
+
+
+def _print_exported(results: list[Any]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for result in results:
+        manifest = result.manifest
+        title = (
+            f"{result.path}: {manifest.format} {manifest.scheme}, {megabytes(manifest.file['bytes'])}, "
+            f"{result.seconds:.1f} s"
+        )
+        if result.verification is None:
+            console.print(f"[bold]{title}[/] [yellow](not verified)[/]\n", soft_wrap=True)
+        else:
+            images = result.verification.images
+            print_verification(f"{title}, verified on {images} images", result.verification)
+    if results:
+        console.print(f"Next: vitsd-export predict {results[-1].path} IMAGE", soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(onnx)
+    app.command()(tflite)
+    app.command()(saved_model)
+    app.command(name="all")(export_all)

@@ -1,0 +1,58 @@
+"""What several commands print."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def show_progress() -> Iterator[Any]:
+    """Yields a function that shows what is going on, on standard error."""
+    from rich.console import Console
+
+    # A descriptor of its own: converters are muted by redirecting descriptor 2.
+    with os.fdopen(os.dup(2), "w") as stream:
+        console = Console(file=stream)
+        if not console.is_terminal:
+            yield lambda message: print(message, file=stream, flush=True)
+            return
+        with console.status("starting") as status:
+            yield status.update
+
+
+def print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def print_verification(title: str, verification: Any) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    console.print(Text(title, style="bold"), soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "check", "measured", "limit"):
+        table.add_column(heading, justify="left" if heading in ("", "check") else "right")
+    for check in verification.checks:
+        unit = f" {check.unit}" if check.unit else ""
+        table.add_row(
+            "[green]✓[/]" if check.passed else "[red]✗[/]",
+            check.name,
+            f"{check.value:.4g}{unit}",
+            f"{'≤' if check.relation == '<=' else '≥'} {check.limit:.4g}{unit}",
+        )
+    for reason in verification.skipped:
+        table.add_row("-", reason, "", "")
+    parity = verification.parity
+    if parity.reference_top1 is not None:
+        table.add_row("", "top-1 of Keras", f"{parity.reference_top1:.2%}", "")
+        table.add_row("", "top-1 of the artifact", f"{parity.artifact_top1:.2%}", "")
+    console.print(table)
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1e6:.2f} MB"

@@ -1,0 +1,48 @@
+"""`predict`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitsd_export.cli.options import Artifact, Debug, Json
+from vitsd_export.cli.output import print_json
+from vitsd_export.cli.state import State
+
+
+def predict(
+    artifact: Artifact,
+    images: Annotated[list[Path], typer.Argument(help="Pictures of any size.")],
+    top: Annotated[int, typer.Option(min=1, help="Classes to name.")] = 5,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Classifies pictures with an artifact."""
+    from vitsd_export.prediction import predict as run
+    from vitsd_export.runtimes import open_runner
+
+    with open_runner(artifact) as runner:
+        predictions = run(runner, images, top)
+    if State.json:
+        print_json(
+            [
+                {
+                    "image": str(prediction.path),
+                    "classes": [
+                        {"label": label, "probability": probability}
+                        for label, probability in prediction.classes
+                    ],
+                }
+                for prediction in predictions
+            ]
+        )
+        return
+    for prediction in predictions:
+        print(prediction.path)
+        for label, probability in prediction.classes:
+            print(f"  {probability:7.2%}  {label}")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(predict)

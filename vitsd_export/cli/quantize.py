@@ -1,0 +1,101 @@
+"""`quantize`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from vitsd_export.cli.options import (
+    CalibrationData,
+    CalibrationDataDir,
+    CalibrationSamples,
+    CalibrationSeed,
+    CustomObjects,
+    Debug,
+    InputRange,
+    Json,
+    Output,
+    Preset,
+    Trust,
+    output_path,
+    source_options,
+)
+from vitsd_export.cli.output import print_json, show_progress
+from vitsd_export.cli.state import State
+from vitsd_export.pretrained import DEFAULT_MODEL
+
+
+def quantize(
+    model: Annotated[
+        str, typer.Argument(help="What --model takes; see `vitsd-export onnx --help`.")
+    ] = DEFAULT_MODEL,
+    preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
+    output: Output = None,
+    target: Annotated[
+        Literal["litert", "onnx"], typer.Option(help="Format of the artifact.")
+    ] = "onnx",
+    max_drop: Annotated[
+        float, typer.Option(help="Points of top-1 that may be lost on held-out training images.")
+    ] = 0.3,
+    objective: Annotated[
+        Literal["latency", "size"], typer.Option(help="What is to be least.")
+    ] = "latency",
+    scheme: Annotated[
+        list[str] | None, typer.Option(help="Scheme to try; may be given again. Default: all.")
+    ] = None,
+    cpu: Annotated[
+        Literal["avx2", "vnni", "arm"], typer.Option(help="What ONNX integers are chosen for.")
+    ] = "avx2",
+    calibration_data: CalibrationData = "sample",
+    calibration_data_dir: CalibrationDataDir = None,
+    calibration_samples: CalibrationSamples = 512,
+    calibration_seed: CalibrationSeed = 0,
+    plot: Annotated[Path | None, typer.Option(help="PNG to draw the candidates into.")] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Where measurements are kept. Default: beside the artifact."),
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Finds the fastest or smallest artifact within a loss of accuracy, and writes it."""
+    from vitsd_export.export import CalibrationSource, default_name
+    from vitsd_export.quantize import quantize_model
+
+    format: Literal["onnx", "tflite"] = "tflite" if target == "litert" else "onnx"
+    path = output_path(output, default_name(model, format, "quantized"))
+    with show_progress() as progress:
+        result = quantize_model(
+            model,
+            output=path,
+            format=format,
+            preset=preset,
+            **source_options(input_range, custom_objects, trust),
+            max_drop=max_drop,
+            objective=objective,
+            schemes=scheme or (),
+            cpu=cpu,
+            source=CalibrationSource(
+                calibration_data, calibration_samples, calibration_seed, calibration_data_dir
+            ),
+            state=state or path.with_name(f"{path.name}.search.json"),
+            progress=progress,
+        )
+    if plot is not None:
+        from vitsd_export.quantization.plots import write_pareto_plot
+
+        write_pareto_plot(result.outcome, plot, path.name)
+    if State.json:
+        print_json(result.to_dict())
+        return
+    from vitsd_export.quantization_output import print_quantized
+
+    print_quantized(result)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(quantize)

@@ -1,0 +1,57 @@
+"""`sensitivity`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitsd_export.cli.options import Artifact, Debug, Json, Preset
+from vitsd_export.cli.output import print_json, show_progress
+from vitsd_export.cli.state import State
+
+
+def sensitivity(
+    model: Annotated[
+        str, typer.Argument(help="What it was made from; or a float32 artifact of it.")
+    ],
+    artifact: Artifact,
+    preset: Preset = None,
+    data: Annotated[
+        str, typer.Option(help="Training images: sample (bundled), cifar10, cifar100, or a folder.")
+    ] = "sample",
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of cifar10 or cifar100. Default: Keras's cache.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="How many of them.")] = 128,
+    plot: Annotated[Path | None, typer.Option(help="PNG to draw the layers into.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Shows which layers of an ONNX or LiteRT file lose most to quantization, the worst first."""
+    from vitsd_export.layer_sensitivity import artifact_sensitivity
+
+    with show_progress() as progress:
+        found = artifact_sensitivity(
+            model,
+            artifact,
+            preset=preset,
+            data=data,
+            data_dir=data_dir,
+            samples=samples,
+            progress=progress,
+        )
+    if plot is not None:
+        from vitsd_export.quantization.plots import write_sensitivity_plot
+
+        write_sensitivity_plot(found, plot, artifact.name)
+    if State.json:
+        print_json(found.to_dict())
+        return
+    from vitsd_export.quantization_output import print_sensitivity
+
+    print_sensitivity(found)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(sensitivity)

@@ -1,0 +1,89 @@
+"""`verify`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitsd_export.cli.options import (
+    CustomObjects,
+    Debug,
+    InputRange,
+    Json,
+    Preset,
+    Trust,
+    source_options,
+)
+from vitsd_export.cli.output import print_json, print_verification, show_progress
+from vitsd_export.cli.state import State
+from vitsd_export.errors import VerificationError
+
+
+def verify(
+    artifacts: Annotated[
+        list[Path], typer.Argument(help="ONNX or LiteRT files, SavedModel folders.")
+    ],
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Model they were made from. Default: the bundled one they name."),
+    ] = None,
+    preset: Preset = None,
+    input_range: InputRange = None,
+    custom_objects: CustomObjects = None,
+    trust: Trust = False,
+    data: Annotated[
+        str, typer.Option(help="Images: sample (bundled), cifar10, cifar100, or a folder.")
+    ] = "sample",
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of cifar10 or cifar100. Default: Keras's cache.")
+    ] = None,
+    scheme: Annotated[
+        str | None, typer.Option(help="Whose limits apply. Default: the artifact's own.")
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Proves again that artifacts answer as their Keras model does; exit code 4 if one does not."""
+    from vitsd_export.verify import verify_all
+
+    with show_progress() as progress:
+        results = verify_all(
+            artifacts,
+            reference=reference,
+            preset=preset,
+            **source_options(input_range, custom_objects, trust),
+            data=data,
+            data_dir=data_dir,
+            scheme=scheme,
+            progress=progress,
+        )
+    if State.json:
+        print_json({"artifacts": [result.to_dict() for result in results]})
+    else:
+        for result in results:
+            images = result.verification.images
+            title = (
+                f"{result.path}: {result.verification.scheme} in {result.runtime}, {images} images"
+            )
+            if result.same_source is False:
+                title += "\n(made from another file than the reference)"
+            print_verification(title, result.verification)
+    failed = [result for result in results if not result.verification.passed]
+    if failed:
+        figures = "; ".join(
+            f"{result.path}: {', '.join(map(str, result.verification.failures))}"
+            for result in failed
+        )
+        # Not raised: standard output already holds the one JSON document.
+        print(
+            f"error: Not as the reference model answers: {figures}. Give the model it was made from "
+            "as --reference, or export it again.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(VerificationError.exit_code)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(verify)
