@@ -18,9 +18,7 @@ class TorchRunner(ImageRunner):
 
     _runtime_errors = (RuntimeError,)
 
-    def __init__(
-        self, path: Path, *, threads: int, batch_size: int = DEFAULT_BATCH_SIZE
-    ) -> None:
+    def __init__(self, path: Path, *, threads: int, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
         import torch
 
         from benchmarks.peers.torch_files import read_torch

@@ -3,16 +3,13 @@
 https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 """
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from benchmarks.peers.keras_model import load_keras
-from benchmarks.peers.tensorflow_lite import calibration_images
-from benchmarks.peers.tf2onnx_file import convert_model
+from benchmarks.peers.calibration import calibration_images
 
 
 def quantize_with_onnxruntime(
@@ -21,31 +18,29 @@ def quantize_with_onnxruntime(
     """Writes an ONNX file: `quantize_dynamic`'s or `quantize_static`'s.
 
     Args:
-        source: The model.
+        source: A float32 ONNX file of one input, [N, size, size, 3].
         target: The file.
         scheme: Ranges taken at run time, or beforehand, from bundled training images.
     """
     import onnx
     from onnxruntime.quantization import quantize_dynamic, quantize_static
 
-    model = load_keras(source).model
-    size = model.inputs[0].shape[1]
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "float32.onnx"
-        onnx.save(convert_model(model), plain)
-        if scheme == "dynamic-int8":
-            quantize_dynamic(plain, target)
-        else:
-            quantize_static(plain, target, _Images(size))
+    if scheme == "dynamic-int8":
+        quantize_dynamic(source, target)
+        return
+    (image,) = onnx.load(source).graph.input
+    size = image.type.tensor_type.shape.dim[1].dim_value
+    quantize_static(source, target, _Images(image.name, size))
 
 
 class _Images:
     """Training images, as onnxruntime's calibration reads them one by one."""
 
-    def __init__(self, size: int) -> None:
-        self._images: Iterator[list[np.ndarray]] = calibration_images(size)
+    def __init__(self, name: str, size: int) -> None:
+        self._name = name
+        self._images: Iterator[np.ndarray] = calibration_images(size)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         """Returns the next feed; None after the last."""
         image = next(self._images, None)
-        return None if image is None else {"image": image[0]}
+        return None if image is None else {self._name: image}

@@ -3,21 +3,17 @@
 https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/post_training_quantization
 """
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
-
+from benchmarks.peers.calibration import calibration_images
 from benchmarks.peers.keras_model import load_keras
-
-_CALIBRATION_IMAGES = 128
 
 
 def convert_with_tensorflow_lite(
     source: str, target: Path, scheme: Literal["float32", "dynamic-int8", "full-int8"]
 ) -> None:
-    """Writes a LiteRT file for one image a call: with an open batch XNNPACK would take none of it.
+    """Writes a LiteRT file for one image a call.
 
     Args:
         source: The model.
@@ -25,26 +21,28 @@ def convert_with_tensorflow_lite(
         scheme: What is quantized: nothing, the weights, or everything, with ranges from bundled training
             images.
     """
-    model = load_keras(source).model
-    import keras
     import tensorflow as tf
 
-    size = model.inputs[0].shape[1]
-    image = keras.Input(batch_shape=(1, size, size, 3), name="image")
-    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, model(image)))
+    model = load_keras(source).model
+    converter = converter_of(model)
     if scheme != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if scheme == "full-int8":
-        converter.representative_dataset = lambda: calibration_images(size)
+        size = model.inputs[0].shape[1]
+        converter.representative_dataset = lambda: ([image] for image in calibration_images(size))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.int8
     target.write_bytes(converter.convert())
 
 
-def calibration_images(size: int) -> Iterator[list[np.ndarray]]:
-    """Yields bundled training images, [1, size, size, 3] float32, each in a list of one input."""
-    from vitsd_export.data.sources import load_images
+def converter_of(model: Any, batch: int = 1) -> Any:
+    """Returns TensorFlow's converter of a Keras model for calls of a fixed number of images.
 
-    images = load_images("sample", split="train", size=size).images[:_CALIBRATION_IMAGES]
-    return ([image[None]] for image in images.astype(np.float32))
+    With an open batch XNNPACK would take none of the file.
+    """
+    import keras
+    import tensorflow as tf
+
+    image = keras.Input(batch_shape=(batch, *model.inputs[0].shape[1:]), name="image")
+    return tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, model(image)))

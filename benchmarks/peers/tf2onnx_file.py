@@ -1,8 +1,8 @@
 """tf2onnx from a Keras model, as its documentation has it, patched only so that the file loads.
 
 There are two patches. `Erfc`, which exact GELU lowers to and tf2onnx 1.17 does not know, becomes 1 - Erf. And
-the constants that a function captures (mean and variance of the normalisation), which tf2onnx turns into required
-inputs, become initializers of the same name.
+what a function captures (mean and variance of the normalisation), which tf2onnx turns into required inputs,
+becomes an initializer of the same name.
 """
 
 from pathlib import Path

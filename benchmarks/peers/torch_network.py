@@ -93,7 +93,11 @@ class LocalitySelfAttention(nn.Module):
         """Returns the attention's output."""
         query, key, value = (
             part.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-            for part in (self.query(tokens) / self.temperature, self.key(tokens), self.value(tokens))
+            for part in (
+                self.query(tokens) / self.temperature,
+                self.key(tokens),
+                self.value(tokens),
+            )
         )
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=self.mask, scale=1.0)
         return self.projection(mixed.transpose(1, 2).flatten(2))
@@ -133,7 +137,9 @@ class Classifier(nn.Module):
         self.norm = nn.LayerNorm(shape.dim, eps=shape.epsilon)
         width = shape.dim * (tokens if shape.head == "flatten" else 1)
         self.head = mlp(width, shape.head_units)
-        self.logits = nn.Linear(shape.head_units[-1] if shape.head_units else width, shape.num_classes)
+        self.logits = nn.Linear(
+            shape.head_units[-1] if shape.head_units else width, shape.num_classes
+        )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Returns the logits."""

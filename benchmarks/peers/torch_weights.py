@@ -96,9 +96,7 @@ def patch_order(patch: int) -> np.ndarray:
 
 
 def _units(model: keras.Model, prefix: str) -> tuple[int, ...]:
-    return tuple(
-        layer.units for layer in model.layers if layer.name.startswith(f"{prefix}_dense")
-    )
+    return tuple(layer.units for layer in model.layers if layer.name.startswith(f"{prefix}_dense"))
 
 
 def _tensor(values: Any) -> "torch.Tensor":
