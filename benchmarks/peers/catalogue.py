@@ -4,8 +4,6 @@ import dataclasses
 import importlib.metadata
 from typing import Literal
 
-from vitsd_export.measure.results import Candidate
-
 Format = Literal["onnx", "tflite", "saved_model", "keras", "torch"]
 TORCH_RUNTIME = "benchmarks.torch_runner:TorchRunner"
 SUFFIXES: dict[Format, str] = {
@@ -51,31 +49,13 @@ class Peer:
         return self.name.replace(" ", "-").replace(",", "") + SUFFIXES[self.format]
 
     @property
-    def tool_version(self) -> str:
+    def made_by(self) -> str:
         """What makes it, with the version."""
         return f"{self.tool} {installed_version(self.tool)}"
 
     def versions(self) -> dict[str, str]:
         """Returns the versions of all that decides what is made."""
         return {name: installed_version(name) for name in (*self.packages, self.tool)}
-
-    def candidate(self, path: str | None, peer: str | None) -> Candidate:
-        """Returns what the suite measures.
-
-        Args:
-            path: The file that was made; None if it was not.
-            peer: Name of the candidate that its times are divided by.
-        """
-        return Candidate(
-            name=self.name,
-            runtime=self.runtime,
-            format=self.format,
-            scheme=self.scheme,
-            origin="stock",
-            path=path,
-            peer=peer,
-            tool=self.tool_version,
-        )
 
 
 def installed_version(package: str) -> str:
@@ -113,7 +93,7 @@ PEERS = (
         runtime="onnxruntime",
     ),
     Peer(
-        name="onnxruntime dynamic-int8",
+        name="onnxruntime quantize_dynamic",
         format="onnx",
         scheme="dynamic-int8",
         maker=_QUANTIZERS,
@@ -124,7 +104,7 @@ PEERS = (
         runtime="onnxruntime",
     ),
     Peer(
-        name="onnxruntime static int8",
+        name="onnxruntime quantize_static",
         format="onnx",
         scheme="int8",
         maker=_QUANTIZERS,

@@ -84,7 +84,7 @@ def _make_new(
         arguments = [peer.name, str(start), str(staged)]
         failure = run_module("benchmarks.peers", arguments, timeout=TIMEOUT_SECONDS)
         if failure is None and not staged.exists():
-            failure = f"{peer.tool_version} wrote no file"
+            failure = f"{peer.made_by} wrote no file"
         if failure is not None:
             return Made(None, f"could not be made: {failure}")
         publish(staged, target)

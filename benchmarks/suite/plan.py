@@ -6,50 +6,80 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.made import Made
-from benchmarks.peers.catalogue import PEERS, TORCH_RUNTIME, Peer
+from benchmarks.peers.catalogue import PEERS, TORCH_RUNTIME, Peer, installed_version
 from benchmarks.suite.variants import QUICK, Variant, all_variants
+from vitsd_export.errors import UsageError
 from vitsd_export.measure.results import Candidate, Row
 
-# The stock file of each runtime that times are divided by.
+# The stock file of each runtime that times are divided by. PyTorch itself is set beside the file that
+# everyone makes of Keras.
 BASELINES = {
     "onnxruntime": "tf2onnx float32",
     "litert": "tf.lite float32",
     "saved_model": "keras export saved-model",
+    TORCH_RUNTIME: "tf2onnx float32",
 }
-_QUICK_PEERS = ("tf2onnx float32", "tf.lite float32", "keras export saved-model")
-_NO_XNNPACK = " without XNNPACK"
-_OPENVINO = " in OpenVINO"
+# Other runtimes of the same files: key, format, and what is added to the names.
+_OTHER_RUNTIMES = (
+    ("litert-no-xnnpack", "tflite", " without XNNPACK"),
+    ("openvino", "onnx", " in OpenVINO"),
+)
+_KERAS_BACKENDS = ("tensorflow", "jax")
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a run measures.
+class Entry:
+    """A file in a runtime, before the file is made.
 
     Attributes:
-        peers: Files of other tools.
-        variants: Artifacts of ours.
-        other_runtimes: Whether Keras on JAX, LiteRT without XNNPACK and OpenVINO are measured as well.
+        file: What makes it; None for the Keras model itself.
+        candidate: What is measured, without its path.
     """
 
-    peers: tuple[Peer, ...]
-    variants: tuple[Variant, ...]
-    other_runtimes: bool
+    file: Peer | Variant | None
+    candidate: Candidate
 
-    @classmethod
-    def of(cls, length: Literal["quick", "full"], head_rank: int | None = None) -> "Plan":
-        """Returns the plan of a short or of a whole run.
 
-        Args:
-            length: `quick` or `full`.
-            head_rank: In a whole run, a rank to try on the model's wide head.
-        """
-        if length == "quick":
-            return cls(tuple(p for p in PEERS if p.name in _QUICK_PEERS), QUICK, False)
-        return cls(PEERS, all_variants(head_rank), True)
+def plan(
+    length: Literal["quick", "full"],
+    *,
+    head_rank: int | None = None,
+    only: Sequence[str] = (),
+) -> tuple[Entry, ...]:
+    """Returns what a run measures, in the order to show it.
+
+    Args:
+        length: `quick`: the main schemes and the stock file of each runtime; `full`: everything.
+        head_rank: In a whole run, a rank to try on the model's wide head.
+        only: Parts of names; all candidates when empty.
+
+    Raises:
+        UsageError: If no name holds any of `only`.
+    """
+    is_full = length == "full"
+    peers = [peer for peer in PEERS if is_full or peer.name in BASELINES.values()]
+    variants = all_variants(head_rank) if is_full else QUICK
+    entries = [_keras(backend) for backend in _KERAS_BACKENDS[: None if is_full else 1]]
+    entries += [_entry(file) for file in (*peers, *variants)]
+    for runtime, format, note in _OTHER_RUNTIMES if is_full else ():
+        entries += [
+            _entry(file, runtime, note)
+            for file in (*peers, *QUICK)
+            if file.format == format and (file in QUICK or file.name in BASELINES.values())
+        ]
+    kept = [
+        entry
+        for entry in entries
+        if not only or any(part.lower() in entry.candidate.name.lower() for part in only)
+    ]
+    if not kept:
+        names = ", ".join(entry.candidate.name for entry in entries)
+        raise UsageError(f"No candidate is called like {' or '.join(only)}. There are: {names}.")
+    return tuple(kept)
 
 
 def make_candidates(
-    plan: Plan,
+    entries: Sequence[Entry],
     model: Path,
     make_peers: Callable[[Sequence[Peer]], dict[str, Made]],
     make_ours: Callable[[Sequence[Variant]], dict[str, Made]],
@@ -57,87 +87,60 @@ def make_candidates(
     """Makes the files of a plan.
 
     Args:
-        plan: What is to be measured.
+        entries: What is to be measured.
         model: The Keras model's file.
         make_peers: Makes the peers' files.
         make_ours: Makes ours.
 
     Returns:
-        All candidates in the order to show them, and the rows of those that there is no file of.
+        All candidates, and the rows of those that there is no file of.
     """
-    peers, ours = make_peers(plan.peers), make_ours(plan.variants)
-    found = [(_keras(model, "keras-tensorflow", "tensorflow"), Made(model))]
-    if plan.other_runtimes:
-        found.append((_keras(model, "keras-jax", "jax"), Made(model)))
-    found += [_of_peer(peer, peers[peer.name]) for peer in plan.peers]
-    found += [_of_variant(each, ours[each.name]) for each in plan.variants]
-    if plan.other_runtimes:
-        stock = next(peer for peer in plan.peers if peer.name == BASELINES["litert"])
-        plain = _of_peer(stock, peers[stock.name])
-        name = f"{stock.name}{_NO_XNNPACK}"
-        other = dataclasses.replace(plain[0], name=name, runtime="litert-no-xnnpack", peer=None)
-        found.append((other, plain[1]))
-        for each in plan.variants:
-            if each in QUICK and each.format == "tflite":
-                found.append(
-                    _of_variant(each, ours[each.name], name, "litert-no-xnnpack", _NO_XNNPACK)
-                )
-        stock = next(peer for peer in plan.peers if peer.name == BASELINES["onnxruntime"])
-        plain = _of_peer(stock, peers[stock.name])
-        name = f"{stock.name}{_OPENVINO}"
-        found.append(
-            (dataclasses.replace(plain[0], name=name, runtime="openvino", peer=None), plain[1])
-        )
-        for each in plan.variants:
-            if each in QUICK and each.format == "onnx":
-                found.append(_of_variant(each, ours[each.name], name, "openvino", _OPENVINO))
-    candidates = tuple(_present(candidate, found) for candidate, _ in found)
-    lost = {
-        candidate.name: Row(candidate, failure=made.failure, skipped=made.skipped)
-        for candidate, (_, made) in zip(candidates, found, strict=True)
-        if made.path is None
+    files = dict.fromkeys(entry.file for entry in entries)
+    made = {
+        **make_peers([file for file in files if isinstance(file, Peer)]),
+        **make_ours([file for file in files if isinstance(file, Variant)]),
     }
-    return candidates, lost
+    results = [Made(model) if entry.file is None else made[entry.file.name] for entry in entries]
+    # A peer that is not measured in this run, or was not made, can be no measure.
+    usable = {
+        entry.candidate.name
+        for entry, result in zip(entries, results, strict=True)
+        if result.path is not None
+    }
+    candidates, lost = [], {}
+    for entry, result in zip(entries, results, strict=True):
+        candidate = dataclasses.replace(
+            entry.candidate,
+            path=None if result.path is None else str(result.path),
+            peer=entry.candidate.peer if entry.candidate.peer in usable else None,
+        )
+        candidates.append(candidate)
+        if result.path is None:
+            lost[candidate.name] = Row(candidate, failure=result.failure, skipped=result.skipped)
+    return tuple(candidates), lost
 
 
-def _keras(model: Path, runtime: str, backend: str) -> Candidate:
-    from benchmarks.peers.catalogue import installed_version
-
-    return Candidate(
+def _keras(backend: str) -> Entry:
+    candidate = Candidate(
         name=f"keras ({backend})",
-        runtime=runtime,
+        runtime=f"keras-{backend}",
         format="keras",
         scheme="float32",
         origin="stock",
-        path=str(model),
         tool=f"keras {installed_version('keras')}",
     )
+    return Entry(None, candidate)
 
 
-def _of_peer(peer: Peer, made: Made) -> tuple[Candidate, Made]:
-    baseline = BASELINES.get(peer.runtime)
-    # PyTorch itself has no other peer than the file that everyone makes of Keras.
-    if peer.runtime == TORCH_RUNTIME:
-        baseline = BASELINES["onnxruntime"]
-    path = None if made.path is None else str(made.path)
-    return peer.candidate(path, None if baseline == peer.name else baseline), made
-
-
-def _of_variant(
-    variant: Variant,
-    made: Made,
-    peer: str | None = None,
-    runtime: str | None = None,
-    note: str = "",
-) -> tuple[Candidate, Made]:
-    path = None if made.path is None else str(made.path)
-    peer = peer or BASELINES.get(variant.runtime)
-    return variant.candidate(path, peer, runtime, note), made
-
-
-def _present(candidate: Candidate, found: Sequence[tuple[Candidate, Made]]) -> Candidate:
-    """Leaves out a peer that is not measured in this run or was not made."""
-    measured = {other.name for other, made in found if made.path is not None}
-    if candidate.peer in measured:
-        return candidate
-    return dataclasses.replace(candidate, peer=None)
+def _entry(file: Peer | Variant, runtime: str | None = None, note: str = "") -> Entry:
+    baseline = BASELINES.get(file.runtime)
+    candidate = Candidate(
+        name=f"{file.name}{note}",
+        runtime=runtime or file.runtime,
+        format=file.format,
+        scheme=file.scheme,
+        origin="stock" if isinstance(file, Peer) else "ours",
+        peer=None if baseline in (None, file.name) else f"{baseline}{note}",
+        tool=file.made_by,
+    )
+    return Entry(file, candidate)

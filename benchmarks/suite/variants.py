@@ -3,7 +3,6 @@
 import dataclasses
 
 from vitsd_export.exporters.manifest import Format
-from vitsd_export.measure.results import Candidate
 
 _RUNTIMES: dict[Format, str] = {
     "onnx": "onnxruntime",
@@ -44,29 +43,12 @@ class Variant:
         """Where it runs."""
         return _RUNTIMES[self.format]
 
-    def candidate(
-        self, path: str | None, peer: str | None, runtime: str | None = None, note: str = ""
-    ) -> Candidate:
-        """Returns what the suite measures.
-
-        Args:
-            path: The artifact; None if it could not be made.
-            peer: Name of the candidate that its times are divided by.
-            runtime: Another runtime than that of its format.
-            note: Added to the name.
-        """
+    @property
+    def made_by(self) -> str:
+        """What makes it, with the version."""
         from vitsd_export import __version__
 
-        return Candidate(
-            name=f"{self.name}{note}",
-            runtime=runtime or self.runtime,
-            format=self.format,
-            scheme=self.scheme,
-            origin="ours",
-            path=path,
-            peer=peer,
-            tool=f"vitsd-export {__version__}",
-        )
+        return f"vitsd-export {__version__}"
 
 
 def all_variants(head_rank: int | None = None) -> tuple[Variant, ...]:
