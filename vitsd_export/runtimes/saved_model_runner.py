@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from vitsd_export.backend import import_tensorflow
+from vitsd_export.backend import import_tensorflow, set_tensorflow_threads
 from vitsd_export.errors import InputError
 from vitsd_export.exporters.manifest import Manifest, read_saved_model_manifest
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, TensorInfo, first_line
@@ -38,6 +38,18 @@ class SavedModelRunner(ImageRunner):
     Raises:
         InputError: If TensorFlow cannot load the folder, or it is not a classifier of RGB images.
     """
+
+    packages = ("tensorflow",)
+
+    @classmethod
+    def prepare(cls, threads: int) -> None:
+        """Imports TensorFlow and sets the process's threads."""
+        set_tensorflow_threads(threads)
+
+    @classmethod
+    def open(cls, path: Path, *, threads: int, batch_size: int) -> "SavedModelRunner":
+        """Opens a folder; the process's threads are those that `prepare` set."""
+        return cls(path, batch_size=batch_size)
 
     def __init__(self, path: Path, *, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
         tf = import_tensorflow()
