@@ -1,32 +1,28 @@
-"""Makes one peer's file, as a process of its own: `python -m benchmarks.peers NAME SOURCE TARGET`."""
+"""Makes one file, as a process of its own: `python -m benchmarks.peers MODULE:FUNCTION SOURCE TARGET …`."""
 
 import importlib
 import sys
 from pathlib import Path
 
-from benchmarks.peers.catalogue import find_peer
 from vitsd_export.errors import VitsdExportError
 
 
-def make(name: str, source: str, target: Path) -> None:
-    """Makes a peer's file.
+def make(maker: str, source: str, target: Path, *arguments: str) -> None:
+    """Makes a file.
 
     Args:
-        name: The peer's.
+        maker: `module:function`.
         source: What it starts from: a model, or another peer's file.
         target: Where it goes.
-
-    Raises:
-        KeyError: If there is no such peer.
+        *arguments: What the function is called with besides.
     """
-    peer = find_peer(name)
-    module, function = peer.maker.split(":")
-    getattr(importlib.import_module(module), function)(source, target, *peer.arguments)
+    module, function = maker.split(":")
+    getattr(importlib.import_module(module), function)(source, target, *arguments)
 
 
 if __name__ == "__main__":
     try:
-        make(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+        make(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *sys.argv[4:])
     except VitsdExportError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

@@ -81,7 +81,7 @@ def _make_new(
     report(f"making {peer.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with staging(target) as staged:
-        arguments = [peer.name, str(start), str(staged)]
+        arguments = [peer.maker, str(start), str(staged), *peer.arguments]
         failure = run_module("benchmarks.peers", arguments, timeout=TIMEOUT_SECONDS)
         if failure is None and not staged.exists():
             failure = f"{peer.made_by} wrote no file"

@@ -59,12 +59,13 @@ def plan(
     is_full = length == "full"
     peers = [peer for peer in PEERS if is_full or peer.name in BASELINES.values()]
     variants = all_variants(head_rank) if is_full else QUICK
+    files: tuple[Peer | Variant, ...] = (*peers, *variants)
     entries = [_keras(backend) for backend in _KERAS_BACKENDS[: None if is_full else 1]]
-    entries += [_entry(file) for file in (*peers, *variants)]
+    entries += [_entry(file) for file in files]
     for runtime, format, note in _OTHER_RUNTIMES if is_full else ():
         entries += [
             _entry(file, runtime, note)
-            for file in (*peers, *QUICK)
+            for file in files
             if file.format == format and (file in QUICK or file.name in BASELINES.values())
         ]
     kept = [
@@ -96,10 +97,8 @@ def make_candidates(
         All candidates, and the rows of those that there is no file of.
     """
     files = dict.fromkeys(entry.file for entry in entries)
-    made = {
-        **make_peers([file for file in files if isinstance(file, Peer)]),
-        **make_ours([file for file in files if isinstance(file, Variant)]),
-    }
+    made = make_peers([file for file in files if isinstance(file, Peer)])
+    made |= make_ours([file for file in files if isinstance(file, Variant)])
     results = [Made(model) if entry.file is None else made[entry.file.name] for entry in entries]
     # A peer that is not measured in this run, or was not made, can be no measure.
     usable = {
