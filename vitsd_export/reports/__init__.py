@@ -1,1 +1,1 @@
-"""Reports of a benchmark run: on the terminal, as Markdown, as a page, as pictures, and beside an older run."""
+"""Reports of a benchmark run: terminal, Markdown, page, pictures, and two runs beside each other."""

@@ -2,25 +2,28 @@
 
 Definitions, for a candidate of the same name in both runs:
 
-- **Time** at a batch size and number of threads. Where both runs have a ratio to the same peer, the ratios are
-  compared: the peer ran in the same minutes on the same machine, so that what differs between the machines, or
-  between two days of one, falls out. Else the medians are compared, and the change says so; those of
-  different machines (another processor, other instruction sets or another number of cores) are not compared at all.
-  The change is new / old - 1. It is `slower` if it is above the tolerance t and its 95 % interval lies above 0;
-  `faster` if it is below 1 / (1 + t) - 1 and its interval lies below 0; else `same`. Intervals come from those of
-  the two figures on a logarithmic scale by the method of variance estimates recovery (Zou and Donner, 2008,
-  doi:10.1002/sim.3095); a median's own from the order statistics of its samples.
+- **Time** at a batch size and number of threads. Where both runs have a ratio to the same peer, the ratios
+  are compared: the peer ran in the same minutes on the same machine, so that what differs between the
+  machines, or between two days of one, falls out. Else the medians are compared, and the change says so;
+  those of different machines (another processor, other instruction sets or number of cores) are not
+  compared at all. The change is new / old - 1. It is `slower` if it is above the tolerance t and its 95 %
+  interval lies above 0; `faster` if it is below 1 / (1 + t) - 1 and its interval lies below 0; else
+  `same`. Intervals come from those of the two figures on a logarithmic scale by the method of variance
+  estimates recovery (Zou and Donner, 2008, doi:10.1002/sim.3095); a median's own from the order statistics
+  of its samples, and no narrower than the medians of the processes that the samples are from lie apart.
 - **Accuracy**: top-1, top-5 and agreement with the reference, in percentage points, on the same number of
   images of the same source and split; others are not compared. `less` beyond the tolerance in points.
 - **Size** on disk, `larger` or `smaller` beyond the tolerance t.
 - **Failure**: measured in the old run and failed in the new one, or the reverse.
 
-A run has regressed if a candidate of ours is slower, less accurate, larger, or newly failing. What other tools
-made is shown and not counted; what vanished or was skipped is shown and not counted, because a run may be
-asked for less.
+A run has regressed if a candidate of ours is slower, less accurate, larger, or newly failing. What other
+tools made, and the Keras model itself, are shown and not counted; so is what vanished or was skipped,
+because a run may be asked for less.
 """
 
+import itertools
 import math
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -42,7 +45,7 @@ class LatencyChange:
 
     Attributes:
         candidate: Its name.
-        is_ours: False for what another tool made.
+        is_ours: False for what another tool made, and for the Keras model.
         threads: Threads of the runtime.
         batch: Images in a call.
         basis: `ratio` to the peer in the same run, or `p50` in milliseconds.
@@ -166,8 +169,8 @@ class Comparison:
     @property
     def regressed(self) -> bool:
         """Whether a candidate of ours is slower, less accurate, larger or newly failing."""
-        worse = (*self.slower, *self.less_accurate, *self.larger, *self.newly_failing)
-        return any(change.is_ours for change in worse)
+        groups = (self.slower, self.less_accurate, self.larger, self.newly_failing)
+        return any(change.is_ours for group in groups for change in group)
 
 
 def compare_results(
@@ -234,11 +237,17 @@ def compare_results(
     )
 
 
-def median_interval(samples: tuple[float, ...], median: float) -> Interval:
+def median_interval(samples: tuple[float, ...], median: float, launches: int = 1) -> Interval:
     """Returns a median with its 95 % interval from order statistics, which no distribution underlies.
 
     The ranks are those of the binomial distribution in its normal approximation; below six samples, which
     cannot give 95 %, the interval is that from the least to the largest.
+
+    Args:
+        samples: In sequence, each process's share after the other.
+        median: As it was reported.
+        launches: Processes that the samples come from. Memory lies elsewhere in each, so that two may
+            differ by more than their calls do: the interval holds the median of every one.
     """
     if not samples:
         return Interval(median, median, median)
@@ -246,8 +255,12 @@ def median_interval(samples: tuple[float, ...], median: float) -> Interval:
     half = _NORMAL_95 * math.sqrt(number) / 2
     low = max(math.floor(number / 2 - half), 1) - 1
     high = min(math.ceil(number / 2 + half) + 1, number) - 1
-    # The percentile of another definition than ours must not lie outside its own interval.
-    return Interval(median, min(ordered[low], median), max(ordered[high], median))
+    # The median by another definition than ours must not lie outside its own interval.
+    inside = [median]
+    if 1 < launches <= number:
+        bounds = [place * number // launches for place in range(launches + 1)]
+        inside += [statistics.median(samples[a:b]) for a, b in itertools.pairwise(bounds)]
+    return Interval(median, min(ordered[low], *inside), max(ordered[high], *inside))
 
 
 def relative_change(old: Interval, new: Interval) -> Interval:
@@ -300,6 +313,7 @@ def _latency_changes(
 def _comparable(
     earlier: Row, row: Row, old: LatencyFigures, new: LatencyFigures, same_machine: bool
 ) -> tuple[Literal["ratio", "p50"], Interval, Interval] | None:
+    """Returns the two figures to compare, and what they are; None if nothing fair is left."""
     same_peer = earlier.candidate.peer == row.candidate.peer
     if old.ratio is not None and new.ratio is not None and same_peer:
         if old.ratio.value <= 0 or new.ratio.value <= 0:
@@ -307,7 +321,11 @@ def _comparable(
         return "ratio", old.ratio, new.ratio
     if not same_machine or old.p50 <= 0 or new.p50 <= 0:
         return None
-    return "p50", median_interval(old.samples, old.p50), median_interval(new.samples, new.p50)
+    return (
+        "p50",
+        median_interval(old.samples, old.p50, old.launches),
+        median_interval(new.samples, new.p50, new.launches),
+    )
 
 
 def _accuracy_changes(earlier: Row, row: Row, tolerance: float) -> Iterator[AccuracyChange]:
@@ -315,7 +333,9 @@ def _accuracy_changes(earlier: Row, row: Row, tolerance: float) -> Iterator[Accu
     figures: list[tuple[str, float | None, float | None]] = []
     if then is not None and now is not None and then.images == now.images:
         figures.append(("top-1", then.top1.value, now.top1.value))
-        figures.append(("top-5", then.top5 and then.top5.value, now.top5 and now.top5.value))
+        figures.append(
+            ("top-5", then.top5.value if then.top5 else None, now.top5.value if now.top5 else None)
+        )
     before, after = earlier.parity, row.parity
     if before is not None and after is not None and before.images == after.images:
         figures.append(("agreement", before.top1_agreement, after.top1_agreement))
@@ -392,7 +412,8 @@ def _settings(row: Row) -> dict[tuple[int, int], LatencyFigures]:
 
 
 def _is_ours(row: Row) -> bool:
-    return row.candidate.origin == "ours"
+    """Says whether a row counts: the Keras model itself is what ours are compared with."""
+    return row.candidate.origin == "ours" and row.candidate.format != "keras"
 
 
 def _is_same_machine(old: Results, new: Results) -> bool:

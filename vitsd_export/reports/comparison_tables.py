@@ -9,8 +9,8 @@ _CANDIDATE = Column("candidate", is_number=False)
 _KINDS = {"slower": "bad", "less": "bad", "larger": "bad", "failing": "bad"} | dict.fromkeys(
     ("faster", "more", "smaller", "recovered"), "good"
 )
-_WORDS = {
-    **VERDICTS,
+_WORDS: dict[str, str] = {
+    **{str(verdict): word for verdict, word in VERDICTS.items()},
     "more": "more accurate",
     "less": "less accurate",
     "larger": "larger",
@@ -52,10 +52,34 @@ def conclusion(comparison: Comparison) -> str:
     return f"No regression {limits}, in {count(len(compared), 'candidate')} of ours."
 
 
+def unchanged(comparison: Comparison) -> str:
+    """Returns in a sentence how much stayed within the tolerance; empty if nothing did."""
+    groups = (
+        (
+            "time",
+            [change for change in comparison.latencies if not _is_notable(change, comparison)],
+        ),
+        ("share", [change for change in comparison.accuracies if change.verdict == "same"]),
+        ("size", [change for change in comparison.sizes if change.verdict == "same"]),
+    )
+    parts = [count(len(changes), name) for name, changes in groups if changes]
+    return f"Within the tolerance: {', '.join(parts)}." if parts else ""
+
+
 def comparison_tables(comparison: Comparison) -> list[Table]:
-    """Returns the tables that have rows, the gravest change first in each."""
-    found = [_states(comparison), _latencies(comparison), _accuracies(comparison), _sizes(comparison)]
+    """Returns the tables of what changed, the gravest first in each."""
+    found = [
+        _states(comparison),
+        _latencies(comparison),
+        _accuracies(comparison),
+        _sizes(comparison),
+    ]
     return [table for table in found if table.rows]
+
+
+def _is_notable(change: LatencyChange, comparison: Comparison) -> bool:
+    """Says whether a time is shown: a large change that may be chance is, too."""
+    return change.verdict != "same" or abs(change.change.value) > comparison.tolerance
 
 
 def _states(comparison: Comparison) -> Table:
@@ -78,9 +102,10 @@ def _latencies(comparison: Comparison) -> Table:
             _time(change, change.old),
             _time(change, change.new),
             Cell(_signed(change.change), change.change.value),
-            _verdict(change.verdict, is_large=abs(change.change.value) > comparison.tolerance),
+            _verdict(change.verdict),
         )
         for change in sorted(comparison.latencies, key=lambda change: order[change.verdict])
+        if _is_notable(change, comparison)
     ]
     columns = (
         _CANDIDATE,
@@ -106,6 +131,7 @@ def _accuracies(comparison: Comparison) -> Table:
             _verdict(change.verdict),
         )
         for change in sorted(comparison.accuracies, key=lambda change: change.points)
+        if change.verdict != "same"
     ]
     columns = (
         _CANDIDATE,
@@ -121,6 +147,8 @@ def _accuracies(comparison: Comparison) -> Table:
 def _sizes(comparison: Comparison) -> Table:
     rows = []
     for change in sorted(comparison.sizes, key=lambda change: change.old - change.new):
+        if change.verdict == "same":
+            continue
         relative = change.new / change.old - 1 if change.old else None
         rows.append(
             (
@@ -142,13 +170,11 @@ def _sizes(comparison: Comparison) -> Table:
 
 
 def _name(candidate: str, is_ours: bool) -> Cell:
-    return Cell(plain(candidate), note="" if is_ours else "made by another tool: not counted")
+    return Cell(plain(candidate) if is_ours else f"{plain(candidate)} (not counted)")
 
 
-def _verdict(verdict: str, *, is_large: bool = False) -> Cell:
-    """Returns the word for a verdict; a large change can be `same` too, by its interval."""
-    word = "within tolerance" if verdict == "same" and not is_large else _WORDS[verdict]
-    return Cell(word, kind=_KINDS.get(verdict, ""))
+def _verdict(verdict: str) -> Cell:
+    return Cell(_WORDS[verdict], kind=_KINDS.get(verdict, ""))
 
 
 def _time(change: LatencyChange, value: float) -> Cell:

@@ -64,20 +64,25 @@ def distributions(results: Results, setting: Setting) -> Distributions | None:
         number = min(len(samples), _MOST_MARKS)
         marks = [_quantile(samples, (place + 0.5) / number) for place in range(number)]
         low, quarter, median, three_quarters, high = (
-            _quantile(samples, share) for share in (0.1, 0.25, 0.5, 0.75, 0.9)
+            scale.place(_quantile(samples, share)) for share in (0.1, 0.25, 0.5, 0.75, 0.9)
         )
         text = (
-            f"median {milliseconds(median)}, half of the calls {milliseconds(quarter)} to "
-            f"{milliseconds(three_quarters)}, slowest {milliseconds(samples[-1])}, "
+            f"median {milliseconds(_quantile(samples, 0.5))}, half of the calls "
+            f"{milliseconds(_quantile(samples, 0.25))} to "
+            f"{milliseconds(_quantile(samples, 0.75))}, slowest {milliseconds(samples[-1])}, "
             f"{count(len(samples), 'call')}"
         )
         strips.append(
             Strip(
-                plain(row.candidate.name),
-                row.candidate.origin,
-                tuple(scale.place(mark) for mark in marks if scale.low <= mark <= scale.high),
-                *(scale.place(value) for value in (low, quarter, median, three_quarters, high)),
-                text,
+                name=plain(row.candidate.name),
+                origin=row.candidate.origin,
+                marks=tuple(scale.place(mark) for mark in marks if scale.low <= mark <= scale.high),
+                low=low,
+                quarter=quarter,
+                median=median,
+                three_quarters=three_quarters,
+                high=high,
+                text=text,
             )
         )
     return Distributions(scale, tuple(strips))

@@ -37,9 +37,13 @@ def findings(results: Results, setting: Setting | None) -> list[str]:
         )
         verdicts = Counter(figures.verdict for figures, _ in timed if figures.verdict is not None)
         if verdicts:
-            told = [f"{verdicts[name]} {VERDICTS[name]}" for name in VERDICTS if verdicts[name]]
+            told = [f"{verdicts[name]} {word}" for name, word in VERDICTS.items() if verdicts[name]]
             sentences.append(f"Beside their peers: {', '.join(told)}.")
-    shares = [(row.work.share, row) for row in measured if row.work and row.work.share is not None]
+    shares = [
+        (row.work.share, row)
+        for row in measured
+        if row.work is not None and row.work.share is not None
+    ]
     if shares:
         share, row = max(shares, key=lambda pair: pair[0])
         sentences.append(

@@ -37,8 +37,9 @@ def comparison_to_markdown(comparison: "Comparison") -> str:
     """Returns what changed between two runs, and what it comes to."""
     parts = ["# What changed", f"**{escape(comparison_tables.conclusion(comparison))}**"]
     parts += [_section(table) for table in comparison_tables.comparison_tables(comparison)]
-    if comparison.notes:
-        parts.append(_list(comparison.notes))
+    notes = [*comparison.notes, comparison_tables.unchanged(comparison)]
+    if any(notes):
+        parts.append(_list(filter(None, notes)))
     return "\n\n".join(parts) + "\n"
 
 

@@ -99,7 +99,7 @@ def pareto(results: Results, setting: Setting) -> Pareto | None:
             row.candidate,
             x,
             y,
-            row.size and row.size.bytes,
+            row.size.bytes if row.size else None,
             is_front,
             _hint(row, setting),
         )
@@ -154,9 +154,7 @@ def _hint(row: Row, setting: Setting) -> str:
             parts.append(f"{interval(figures.ratio)} of its peer,")
     if row.accuracy is not None:
         top1 = row.accuracy.top1
-        parts.append(
-            f"top-1 {percent(top1.value)} ({100 * top1.low:.1f}–{100 * top1.high:.1f} %),"
-        )
+        parts.append(f"top-1 {percent(top1.value)} ({100 * top1.low:.1f}–{100 * top1.high:.1f} %),")
     if row.parity is not None:
         parts.append(f"agrees {percent(row.parity.top1_agreement)},")
     parts.append(data_size(row.size.bytes) if row.size is not None else "size not known")

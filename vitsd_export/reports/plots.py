@@ -198,13 +198,11 @@ def _ratios(results: Results, setting: Setting) -> "Figure | None":
         axes.text(
             max(ratio.high, ratio.value), place, f"  {ratio.value:.2f}", va="center", fontsize=_FONT
         )
-    for verdict, colour in _VERDICT_COLOURS.items():
-        if any(verdict == other for _, _, other in found):
-            axes.barh(0, 0, color=colour, label=VERDICTS[verdict])
+    for kind, word in VERDICTS.items():
+        if any(kind == verdict for _, _, verdict in found):
+            axes.barh(0, 0, color=_VERDICT_COLOURS[kind], label=word)
     axes.axvline(1, color="0.2", linewidth=1)
-    axes.set_xlabel(
-        f"p50 by that of its peer, with the 95 % interval ({setting_name(*setting)})"
-    )
+    axes.set_xlabel(f"p50 by that of its peer, with the 95 % interval ({setting_name(*setting)})")
     axes.set_xlim(0, max(1.0, *(max(ratio.high, ratio.value) for _, ratio, _ in found)) * 1.12)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=_FONT)
     return figure

@@ -49,12 +49,12 @@ def summary(results: Results, setting: Setting | None) -> Table | None:
         rows.append(
             (
                 _name(row),
-                _share_with_interval(row.accuracy and row.accuracy.top1),
-                _percent(row.parity and row.parity.top1_agreement),
-                _milliseconds(figures and figures.p50),
+                _share_with_interval(row.accuracy.top1 if row.accuracy else None),
+                _percent(row.parity.top1_agreement if row.parity else None),
+                _milliseconds(figures.p50 if figures else None),
                 _ratio(figures),
                 _outcome(row, figures),
-                _bytes(row.size and row.size.bytes),
+                _bytes(row.size.bytes if row.size else None),
                 _limit_share(work.share if work else None),
             )
         )
@@ -79,17 +79,20 @@ def summary(results: Results, setting: Setting | None) -> Table | None:
 def latencies(results: Results, setting: Setting | None = None) -> Table | None:
     """Returns the times of every candidate, at one setting or at all."""
     rows = []
+    has_calls = is_restless = False
     for row in results.rows:
         for figures in row.latencies:
             here = (figures.threads, figures.batch)
             if setting not in (None, here):
                 continue
             place = () if setting else (_number(figures.threads), _number(figures.batch))
+            has_calls |= figures.calls > 1
+            is_restless |= not figures.steady
             rows.append(
                 (
                     _name(row),
                     *place,
-                    _milliseconds(figures.p50),
+                    _median(figures),
                     _milliseconds(figures.p90),
                     _milliseconds(figures.p99),
                     Cell(f"{significant(figures.throughput)}", figures.throughput),
@@ -98,6 +101,11 @@ def latencies(results: Results, setting: Setting | None = None) -> Table | None:
                 )
             )
     place_columns = () if setting else (Column("threads"), Column("batch"))
+    notes = ["A ratio whose interval holds 1 says nothing: such two cannot be told apart."]
+    if has_calls:
+        notes.append("(n×): the file fixes a smaller batch, so that n inferences were needed.")
+    if is_restless:
+        notes.append("*: the times had not become steady when warm-up ended.")
     return _table(
         "latency",
         f"Latency ({setting_name(*setting)})" if setting else "Latency",
@@ -108,11 +116,13 @@ def latencies(results: Results, setting: Setting | None = None) -> Table | None:
             Column("p90"),
             Column("p99"),
             Column("images/s", explanation="at the median"),
-            Column("by peer (95 % interval)", explanation="p50 by that of the peer, bootstrap"),
+            Column(
+                "by peer (95 %)", explanation="p50 by that of its peer, with the bootstrap interval"
+            ),
             Column("it is", is_number=False),
         ),
         rows,
-        "A ratio whose interval holds 1 says nothing: such two cannot be told apart.",
+        " ".join(notes),
     )
 
 
@@ -163,8 +173,8 @@ def accuracy(results: Results) -> Table | None:
                 _number(row.accuracy.images),
                 _percent(top1.value),
                 Cell(_range(top1), top1.low),
-                _percent(top5 and top5.value),
-                Cell(_range(top5), top5 and top5.low),
+                _percent(top5.value if top5 else None),
+                Cell(_range(top5), top5.low if top5 else None),
             )
         )
     return _table(
@@ -193,13 +203,13 @@ def start(results: Results) -> Table | None:
         rows.append(
             (
                 _name(row),
-                _bytes(size and size.bytes),
-                _bytes(size and size.compressed),
-                _milliseconds(figures and figures.load),
-                _milliseconds(figures and figures.first),
-                _bytes(figures and figures.rss_before),
-                _bytes(figures and figures.rss_load),
-                _bytes(figures and figures.rss_inference),
+                _bytes(size.bytes if size else None),
+                _bytes(size.compressed if size else None),
+                _milliseconds(figures.load if figures else None),
+                _milliseconds(figures.first if figures else None),
+                _bytes(figures.rss_before if figures else None),
+                _bytes(figures.rss_load if figures else None),
+                _bytes(figures.rss_inference if figures else None),
             )
         )
     return _table(
@@ -248,8 +258,8 @@ def delegation(results: Results) -> Table | None:
             _CANDIDATE,
             Column("provider", is_number=False),
             Column("parts", explanation="partitions that the provider took"),
-            Column("its operators"),
-            Column("all operators"),
+            Column("delegated", explanation="operators in these"),
+            Column("operators"),
             Column("share"),
             Column("note", is_number=False),
         ),
@@ -273,7 +283,7 @@ def limit(results: Results) -> Table | None:
                 Cell(products or NOTHING),
                 _bytes(work.bytes),
                 _milliseconds(work.limit),
-                _milliseconds(figures and figures.p50),
+                _milliseconds(figures.p50 if figures else None),
                 _limit_share(work.share),
             )
         )
@@ -306,7 +316,12 @@ def speeds(results: Results) -> Table | None:
     return _table(
         "speeds",
         "Measured rates of the machine",
-        (Column("threads", is_number=False), Column("float32"), Column("8-bit integers"), Column("reading")),
+        (
+            Column("threads", is_number=False),
+            Column("float32"),
+            Column("8-bit integers"),
+            Column("reading"),
+        ),
         rows,
     )
 
@@ -415,6 +430,11 @@ def _outcome(row: Row, figures: LatencyFigures | None) -> Cell:
     if state(row) != "measured":
         return Cell(state(row), kind="bad" if state(row) == "failed" else "")
     return _verdict(figures)
+
+
+def _median(figures: LatencyFigures) -> Cell:
+    text = milliseconds(figures.p50) + ("" if figures.steady else "*")
+    return Cell(text if figures.calls == 1 else f"({figures.calls}×) {text}", figures.p50)
 
 
 def _verdict(figures: LatencyFigures | None) -> Cell:

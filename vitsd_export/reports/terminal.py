@@ -46,6 +46,7 @@ def print_comparison(comparison: "Comparison", console: "Console") -> None:
         _print_table(console, table)
     for note in comparison.notes:
         _print(console, Text(plain(note), style="yellow"))
+    _print(console, Text(comparison_tables.unchanged(comparison), style="dim"))
     style = "bold red" if comparison.regressed else "bold green"
     _print(console, Text(comparison_tables.conclusion(comparison), style=style))
 
@@ -55,6 +56,7 @@ def _print_table(console: "Console", table: Table) -> None:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1, 0, 0),
+        show_edge=False,
         title=Text(table.title, style="bold"),
         title_justify="left",
         caption=Text(table.note, style="dim") if table.note else None,
@@ -71,12 +73,18 @@ def _print_table(console: "Console", table: Table) -> None:
         )
     for row in table.rows:
         printed.add_row(*(Text(cell.text, style=_STYLES[cell.kind]) for cell in row))
+    # Two spaces between columns where there is room, one where names would have to be broken.
+    if console.is_terminal and console.measure(printed).maximum > console.width:
+        printed.padding = (0, 0, 0, 0)
     _print(console, Text(""))
     _print(console, printed)
 
 
 def _print(console: "Console", what: Text | RichTable) -> None:
-    if console.is_terminal:
+    width = console.width
+    try:
+        if not console.is_terminal:
+            console.width = _PIPE_WIDTH
         console.print(what, highlight=False)
-    else:
-        console.print(what, highlight=False, width=_PIPE_WIDTH, crop=False, no_wrap=True)
+    finally:
+        console.width = width

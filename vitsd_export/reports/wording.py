@@ -8,7 +8,7 @@ from typing import Literal
 from vitsd_export.measure.results import Interval, Results, Row
 
 NOTHING = "–"
-VERDICTS: Mapping[str, str] = {
+VERDICTS: Mapping[Literal["faster", "slower", "same"], str] = {
     "faster": "faster",
     "slower": "slower",
     "same": "cannot be told apart",
