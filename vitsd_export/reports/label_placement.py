@@ -1,0 +1,188 @@
+"""Places for the labels of points so that none covers another or a point."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle; y grows downwards."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def overlaps(self, other: "Box") -> bool:
+        return (
+            self.left < other.right
+            and other.left < self.right
+            and self.top < other.bottom
+            and other.top < self.bottom
+        )
+
+    def holds(self, other: "Box") -> bool:
+        return (
+            self.left <= other.left
+            and other.right <= self.right
+            and self.top <= other.top
+            and other.bottom <= self.bottom
+        )
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A point with the size of its label.
+
+    Attributes:
+        x: Centre.
+        y: Centre.
+        radius: Of its disc.
+        width: Of its label.
+        height: Of its label.
+    """
+
+    x: float
+    y: float
+    radius: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a label stands.
+
+    Attributes:
+        box: Its rectangle.
+        is_far: Whether a line must lead to its point.
+    """
+
+    box: Box
+    is_far: bool
+
+
+# Right first, as one reads on; then by how far the eye has to go.
+_DIRECTIONS = (0, 180, 90, 270, 35, -35, 145, 215, 60, -60, 120, 240, 15, -15, 165, 195)
+_DISTANCES = (4.0, 12.0, 22.0, 34.0, 48.0, 64.0, 84.0, 108.0, 136.0, 168.0)
+_NEAR = 12.0
+# Air between two labels.
+_GAP = 2.0
+# What it costs, in pixels of distance, if the line to a label runs through another point.
+_THROUGH_POINT = 40.0
+# Labels placed early know nothing of the later ones; a second round lets them move.
+_ROUNDS = 2
+# Tries to find room for all, those without it first in the next.
+_TRIES = 4
+
+
+def place_labels(markers: Sequence[Marker], area: Box) -> list[Placement | None]:
+    """Returns a place for each label within an area, or None where there is no room.
+
+    Each label in turn, that with most neighbours first, takes the place nearest to its point whose line
+    runs through as few other points as possible; then each may take a better one, the others given. If
+    one finds none, all is done again with that one first.
+    """
+    discs = [_around(marker, marker.radius) for marker in markers]
+    crowding = [
+        sum(math.hypot(one.x - other.x, one.y - other.y) < 80 for other in markers)
+        for one in markers
+    ]
+    order = sorted(range(len(markers)), key=lambda number: -crowding[number])
+    best: list[Placement | None] = [None] * len(markers)
+    for _ in range(_TRIES):
+        found: list[Placement | None] = [None] * len(markers)
+        for number in order * _ROUNDS:
+            found[number] = None
+            found[number] = _best(number, markers, discs, found, area)
+        if found.count(None) < best.count(None):
+            best = found
+        if None not in found:
+            break
+        order.sort(key=lambda number: found[number] is not None)
+    return best
+
+
+def leader(marker: Marker, box: Box) -> tuple[float, float, float, float]:
+    """Returns the line x1, y1, x2, y2 from a point's centre to the nearest place of its label."""
+    x = min(max(marker.x, box.left), box.right)
+    y = min(max(marker.y, box.top), box.bottom)
+    return marker.x, marker.y, x, y
+
+
+def _best(
+    number: int,
+    markers: Sequence[Marker],
+    discs: Sequence[Box],
+    found: Sequence[Placement | None],
+    area: Box,
+) -> Placement | None:
+    marker = markers[number]
+    taken = [placement.box for placement in found if placement is not None]
+    lines = [
+        leader(other, placement.box)
+        for other, placement in zip(markers, found, strict=True)
+        if placement is not None and placement.is_far
+    ]
+    cores = [
+        _around(other, max(other.radius / 2, 3.0))
+        for place, other in enumerate(markers)
+        if place != number
+    ]
+    best, least = None, math.inf
+    for distance, degrees in itertools.product(_DISTANCES, _DIRECTIONS):
+        if distance >= least:
+            break
+        box = _box_at(marker, distance, math.radians(degrees))
+        roomy = Box(box.left - _GAP, box.top - _GAP, box.right + _GAP, box.bottom + _GAP)
+        if not area.holds(box) or any(roomy.overlaps(other) for other in (*discs, *taken)):
+            continue
+        if any(_crosses(line, roomy) for line in lines):
+            continue
+        cost = distance
+        if distance > _NEAR:
+            line = leader(marker, box)
+            if any(_crosses(line, other) for other in taken):
+                continue
+            cost += _THROUGH_POINT * sum(_crosses(line, core) for core in cores)
+        if cost < least:
+            best, least = Placement(box, distance > _NEAR), cost
+    return best
+
+
+def _around(marker: Marker, reach: float) -> Box:
+    return Box(marker.x - reach, marker.y - reach, marker.x + reach, marker.y + reach)
+
+
+def _box_at(marker: Marker, distance: float, angle: float) -> Box:
+    """Returns the label's rectangle outside the disc in a direction, touching a circle around it."""
+    reach = marker.radius + distance
+    x, y = marker.x + reach * math.cos(angle), marker.y - reach * math.sin(angle)
+    # The rectangle hangs on this point by the side or corner that looks at the marker.
+    left = x - marker.width * (1 - math.cos(angle)) / 2
+    top = y - marker.height * (1 + math.sin(angle)) / 2
+    return Box(left, top, left + marker.width, top + marker.height)
+
+
+def _crosses(line: tuple[float, float, float, float], box: Box) -> bool:
+    """Says whether a segment enters a rectangle: Liang and Barsky, 1984, doi:10.1145/357332.357333."""
+    x1, y1, x2, y2 = line
+    enter, leave = 0.0, 1.0
+    for step, room in (
+        (x1 - x2, x1 - box.left),
+        (x2 - x1, box.right - x1),
+        (y1 - y2, y1 - box.top),
+        (y2 - y1, box.bottom - y1),
+    ):
+        if step == 0:
+            if room < 0:
+                return False
+            continue
+        share = room / step
+        if step < 0:
+            enter = max(enter, share)
+        else:
+            leave = min(leave, share)
+    return enter < leave
