@@ -103,6 +103,15 @@ class Settings:
         }
         return cls(**{**short, **changes})
 
+    @classmethod
+    def custom(cls, **changes: Any) -> Self:
+        """Returns the usual settings with some changes.
+
+        Args:
+            **changes: Settings by name.
+        """
+        return cls(**changes)
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the settings as plain data for `results.json`."""
         return dataclasses.asdict(self)

@@ -32,6 +32,7 @@ class OpenVinoRunner(ImageRunner):
     """
 
     packages = ("openvino",)
+    formats = ("onnx",)
     # OpenVINO raises RuntimeError for everything.
     _runtime_errors = (RuntimeError, ValueError, MemoryError)
 
