@@ -16,6 +16,7 @@ class TorchRunner(ImageRunner):
         batch_size: Images in a batch.
     """
 
+    packages = ("torch",)
     _runtime_errors = (RuntimeError,)
 
     def __init__(self, path: Path, *, threads: int, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
