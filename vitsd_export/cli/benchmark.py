@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -60,7 +60,9 @@ def benchmark(
     rounds: Annotated[
         int | None, typer.Option(min=1, help="Turns of each in a process.", show_default=False)
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A short look: one image a call.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A short look: one image, one thread.")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Also measure another model's artifact.")
     ] = False,
@@ -133,14 +135,14 @@ def _settings(
 ) -> "Settings":
     from vitsd_export.measure.settings import Settings
 
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     if batches is not None:
         changes["batches"] = parse_numbers("--batches", batches)
     if threads is not None:
         changes["threads"] = parse_numbers("--threads", threads)
     if rounds is not None:
         changes["rounds"] = rounds
-    return Settings.quick(**changes) if quick else Settings.custom(**changes)
+    return Settings.quick(**changes) if quick else Settings(**changes)
 
 
 def _check_folder(path: Path | None) -> None:
