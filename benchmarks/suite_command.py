@@ -1,6 +1,8 @@
 """`python -m benchmarks`: the suite."""
 
 import dataclasses
+import functools
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,7 +16,6 @@ from vitsd_export.pretrained import DEFAULT_MODEL
 if TYPE_CHECKING:
     from benchmarks.suite.run import Request
     from vitsd_export.measure.results import Results
-    from vitsd_export.reports.compare import Comparison
 
 TIMED_FOLDER = "timed"
 NO_TIMED_MODEL = "none"
@@ -22,7 +23,8 @@ NO_TIMED_MODEL = "none"
 _INTERRUPTED = 130
 _FULL_TIMED_MODEL = "vit-small-ds"
 _HEAD_RANK = 256
-_HEADING = "The suite"
+# Wide enough for a log file, too.
+_WIDTH = None if sys.stdout.isatty() else 200
 
 
 def suite(
@@ -41,7 +43,8 @@ def suite(
         str | None,
         typer.Option(
             help="A second model, for times and sizes: a preset (untrained), file, folder, or none. "
-            f"Default: {_FULL_TIMED_MODEL} with --full."
+            f"Default: {_FULL_TIMED_MODEL} with --full.",
+            show_default=False,
         ),
     ] = None,
     head_rank: Annotated[
@@ -54,22 +57,33 @@ def suite(
     output: Annotated[
         Path, typer.Option(help="Folder for results.json, report.md, index.html, PNGs.")
     ] = Path("out/benchmarks"),
-    batch: Annotated[list[int] | None, typer.Option(help="Images in a call (repeatable).")] = None,
-    threads: Annotated[list[int] | None, typer.Option(help="Threads (repeatable).")] = None,
+    batches: Annotated[
+        str | None, typer.Option(help="Images in a call.", metavar="N,…", show_default=False)
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option(help="Threads.", metavar="N,…", show_default=False)
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Turns of each file in a process.", show_default=False),
+    ] = None,
     seconds: Annotated[
-        float | None, typer.Option(help="Time of a file at one batch size and thread count.")
+        float | None,
+        typer.Option(help="Time of a file at one batch size and thread count.", show_default=False),
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Only what has this in its name (repeatable).")
     ] = None,
-    fresh: Annotated[bool, typer.Option(help="Begin anew after a run was broken off.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew after a run was broken off.")
+    ] = False,
     compare: Annotated[
         Path | None,
         typer.Option(help="results.json of an earlier run; exit 4 if this one is worse."),
     ] = None,
     tolerance: Annotated[
-        float | None, typer.Option(help="Share by which times may grow (default 0.1).")
-    ] = None,
+        float, typer.Option(min=0, help="With --compare: how much worse is no fault, as a share.")
+    ] = 0.1,
 ) -> None:
     """Measures our artifacts beside those of other tools, and the machine.
 
@@ -81,18 +95,18 @@ def suite(
     if quick and full:
         raise UsageError("--quick and --full contradict each other. Choose one.")
     from benchmarks.suite.run import Request
+    from vitsd_export.cli.options import parse_numbers
     from vitsd_export.measure.results import read_results
     from vitsd_export.measure.settings import Settings
 
     # Before the minutes that the rest takes.
     old = read_results(compare) if compare else None
-    changes: dict[str, Any] = {}
-    if batch:
-        changes["batches"] = tuple(batch)
-    if threads:
-        changes["threads"] = tuple(threads)
-    if seconds:
-        changes["seconds"] = seconds
+    changes: dict[str, Any] = {"rounds": rounds, "seconds": seconds}
+    if batches is not None:
+        changes["batches"] = parse_numbers("--batches", batches)
+    if threads is not None:
+        changes["threads"] = parse_numbers("--threads", threads)
+    changes = {name: value for name, value in changes.items() if value is not None}
     length: Literal["quick", "full"] = "full" if full else "quick"
     request = Request(
         model,
@@ -118,6 +132,7 @@ def _timed(request: "Request", model: str, head_rank: int | None) -> "Request":
     from benchmarks.made import files_folder
     from benchmarks.untrained import untrained_model
     from vitsd_export.model.config import PRESETS
+    from vitsd_export.model.sources.location import locate
 
     changes: dict[str, Any] = {"model": model}
     if model in PRESETS:
@@ -128,6 +143,9 @@ def _timed(request: "Request", model: str, head_rank: int | None) -> "Request":
             "trained": False,
             "head_rank": head_rank if is_wide else None,
         }
+    else:
+        # Before the first model's minutes.
+        locate(model)
     folder = _folder(request.output / TIMED_FOLDER)
     # Its answers are looked at as well, but on few images.
     return dataclasses.replace(request, output=folder, data="sample", data_dir=None, **changes)
@@ -135,23 +153,26 @@ def _timed(request: "Request", model: str, head_rank: int | None) -> "Request":
 
 def _run(requests: "list[Request]") -> "Results":
     """Measures, shows and writes each request; returns the first's results."""
-    from benchmarks.suite.display import Display
     from benchmarks.suite.outputs import write_outputs
     from benchmarks.suite.run import measure
+    from vitsd_export.cli.output import show_progress_bar
     from vitsd_export.reports.terminal import print_results
 
     found = []
     for request in requests:
-        with Display(Console(stderr=True)) as display:
+        with show_progress_bar() as progress:
             try:
                 results = measure(
-                    request, _command(), report=display.report, progress=display.measuring
+                    request,
+                    _command(),
+                    report=functools.partial(progress, done=0, total=0),
+                    progress=progress,
                 )
             except KeyboardInterrupt:
-                _report("interrupted before anything was measured; nothing is written")
+                _report("interrupted before anything was measured")
                 raise typer.Exit(_INTERRUPTED) from None
         write_outputs(results, request.output, _report)
-        print_results(results, Console(width=None if sys.stdout.isatty() else 200))
+        print_results(results, Console(width=_WIDTH))
         print(f"The page: {request.output / 'index.html'}")
         if results.finished is None:
             _report(
@@ -159,20 +180,21 @@ def _run(requests: "list[Request]") -> "Results":
                 "there, with --fresh it begins anew."
             )
             raise typer.Exit(_INTERRUPTED)
+        if all(row.parity is None for row in results.rows):
+            raise VerificationError("Nothing could be measured: the table above says why.")
         found.append(results)
     return found[0]
 
 
-def _compare(old: "Results", new: "Results", tolerance: float | None) -> None:
-    from vitsd_export.reports.compare import DEFAULT_TOLERANCE, compare_results
+def _compare(old: "Results", new: "Results", tolerance: float) -> None:
+    from vitsd_export.reports.compare import compare_results
     from vitsd_export.reports.terminal import print_comparison
 
-    limit = DEFAULT_TOLERANCE if tolerance is None else tolerance
-    comparison: Comparison = compare_results(old, new, tolerance=limit)
-    print_comparison(comparison, Console(width=None if sys.stdout.isatty() else 200))
+    comparison = compare_results(old, new, tolerance=tolerance)
+    print_comparison(comparison, Console(width=_WIDTH))
     if comparison.regressed:
         raise VerificationError(
-            f"This run is worse than the earlier one by more than {limit:.0%}: see the tables above."
+            f"This run is worse than the earlier one by more than {tolerance:.0%}: see the tables above."
         )
 
 
@@ -188,8 +210,6 @@ def _folder(path: Path) -> Path:
 
 def _command() -> str:
     """Returns the command line as it would be typed, without folders of this machine."""
-    import shlex
-
     words = ["python", "-m", "benchmarks"]
     hide = False
     for word in sys.argv[1:]:

@@ -2,27 +2,20 @@
 
 import dataclasses
 import datetime
-import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from benchmarks.made import files_folder
-from benchmarks.peers.catalogue import installed_version
 from benchmarks.peers.making import make_peers
 from benchmarks.suite.ours import make_ours
 from benchmarks.suite.plan import Entry, make_candidates, plan
 from benchmarks.suite.state import State
-from vitsd_export import __version__
 from vitsd_export.measure.results import Candidate, Results, Row
 from vitsd_export.measure.settings import Settings
 from vitsd_export.measure.suite import Progress, run_suite
 
 STATE_FILE = "state.json"
-_PACKAGES = (
-    *("numpy", "keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert"),
-    *("ai-edge-quantizer", "jax", "torch", "onnxscript", "openvino"),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +51,8 @@ def measure(
     request: Request,
     command: str,
     *,
-    report: Callable[[str], None] = lambda _: None,
-    progress: Progress = lambda message, done, total: None,
+    report: Callable[[str], None],
+    progress: Progress,
 ) -> Results:
     """Measures a model's artifacts beside the peers.
 
@@ -77,6 +70,7 @@ def measure(
         UsageError: If options contradict each other, or no candidate is left.
         EnvironmentProblem: If TensorFlow is missing, or a folder cannot be written.
     """
+    from vitsd_export.benchmark import list_versions
     from vitsd_export.data.labels import default_labels
     from vitsd_export.data.sources import load_images
     from vitsd_export.measure.machine import describe_machine
@@ -132,9 +126,9 @@ def measure(
         started=state.started,
         finished=finished,
         machine=machine,
-        versions=_versions(),
+        versions=list_versions(),
         model={"name": loaded.name, "sha256": loaded.sha256},
-        data={"source": images.source, "split": images.split, "images": len(images)},
+        data={"source": images.name, "split": images.split, "images": len(images)},
         settings={**request.settings.to_dict(), "length": request.length},
         rows=tuple(rows[each.name] for each in candidates if each.name in rows),
     )
@@ -157,9 +151,3 @@ def _candidates(
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).astimezone().isoformat(timespec="seconds")
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "vitsd-export": __version__}
-    found = {name: installed_version(name) for name in _PACKAGES}
-    return versions | {name: version for name, version in found.items() if version != "missing"}
