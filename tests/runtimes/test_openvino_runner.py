@@ -8,6 +8,7 @@ import pytest
 from tests.command_line import Artifacts
 from tests.runtimes.tiny_artifacts import IMAGES, LABELS, reference_probabilities
 from vitsd_export.errors import InputError
+from vitsd_export.runtimes import open_runner
 
 pytest.importorskip("openvino")
 
@@ -24,18 +25,17 @@ def test_it_answers_as_the_network_does(tiny_onnx: Path) -> None:
 
 @pytest.mark.parametrize("name", ["onnx", "onnx_int8"])
 def test_it_runs_what_the_exporters_write(
-    small_artifacts: Artifacts, images: np.ndarray, name: str
+    exported: Artifacts, images: np.ndarray, name: str
 ) -> None:
-    from vitsd_export.runtimes import open_runner
-
-    path = getattr(small_artifacts, name)
+    path = getattr(exported, name)
     with OpenVinoRunner(path) as runner, open_runner(path) as other:
-        ours, theirs = runner.probabilities(images[:32]), other.probabilities(images[:32])
+        ours, theirs = runner.probabilities(images[:64]), other.probabilities(images[:64])
         told = runner.delegation()
+    # Where integers are rounded is each runtime's own choice.
     assert np.abs(ours - theirs).max() < (1e-4 if name == "onnx" else 0.1)
     assert told.provider.startswith("OpenVINO")
     assert told.operators is not None
-    assert told.operators > 5
+    assert told.operators > 50
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
