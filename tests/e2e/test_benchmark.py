@@ -1,9 +1,13 @@
 """End-to-end tests of `vitsd-export benchmark`."""
 
 import json
+import signal
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.command_line import Artifacts, Outcome, run_command
@@ -171,3 +175,31 @@ def test_an_artifact_that_is_missing_fails(tmp_path: Path) -> None:
     outcome = bench(tmp_path / "gone.onnx")
     assert outcome.exit_code == 3
     assert "does not exist" in outcome.error
+
+
+def test_an_interrupt_keeps_what_was_measured_and_leaves_no_process(
+    small_model: Path, small_artifacts: Artifacts, tmp_path: Path
+) -> None:
+    results = tmp_path / "results.json"
+    arguments = [small_artifacts.onnx, small_artifacts.tflite, "--reference", small_model]
+    arguments += ["--runtime", "onnxruntime", "--runtime", "litert", "--output", results]
+    # A second of rounds for each of a thousand: it is still at it when the first row is there.
+    arguments += ["--batches", "1,2,3,4", "--threads", "1", "--rounds", "1000"]
+    with (tmp_path / "errors").open("wb") as errors:
+        command = [sys.executable, "-W", "ignore", "-m", "vitsd_export", "benchmark"]
+        process = psutil.Popen([*command, *map(str, arguments)], stdout=errors, stderr=errors)
+        for _ in range(600):
+            if results.exists() and len(read_results(results).rows) == 2:
+                break
+            time.sleep(0.1)
+        time.sleep(1)
+        workers = process.children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130, (tmp_path / "errors").read_text()
+    assert workers
+    assert not [worker for worker in workers if worker.is_running()]
+    kept = read_results(results)
+    assert kept.finished is None
+    assert [row.candidate.name for row in kept.rows] == ["small.onnx", "small.tflite"]
+    assert all(row.parity is not None for row in kept.rows)
+    assert "interrupted" in (tmp_path / "errors").read_text()
