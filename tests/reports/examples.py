@@ -1,6 +1,7 @@
 """Results of benchmark runs, made by hand."""
 
 import base64
+import functools
 import io
 import math
 from dataclasses import replace
@@ -153,6 +154,7 @@ def accuracy(top1: float, labels: tuple[str, ...] = CIFAR10_CLASSES) -> Accuracy
     return AccuracyFigures(10_000, share(top1), share(0.986), classes)
 
 
+@functools.cache
 def realistic() -> Results:
     """A run as it comes out: sixteen candidates, four settings, one failure, one skipped."""
     medians = {name: p50 for name, _, _, p50, *_ in _CANDIDATES}
@@ -205,3 +207,111 @@ def realistic() -> Results:
     rows.append(row("stock onnxruntime static", failure="crashed: SIGSEGV while loading"))
     rows.append(row("openvino", runtime="openvino", skipped="the package openvino is missing"))
     return results(*rows)
+
+
+HOSTILE = (
+    "</script><script>window.hacked = 1</script>",
+    '"><img src=x onerror="window.hacked=1">',
+    "' onmouseover='window.hacked=1",
+    "{{ 7 * 7 }}{% raw %}",
+    "a|b\\|c `d` *e* _f_ [g](http://example.invalid) <h> &amp; ~~i~~ $j$ #k",
+    "\x1b[31mred\x1b[0m\x00\x07\u202egnp.exe",
+    "[bold red]markup[/] [/nothing]",
+    "日本語のモデル 👩‍🔬 ñ",
+    "-",
+    "1. x\n# y",
+    "w" * 300,
+    " ",
+)
+
+
+def hostile() -> Results:
+    """A run whose every text is chosen to break what shows it."""
+    rows = []
+    for place, text in enumerate(HOSTILE):
+        rows.append(
+            row(
+                text,
+                runtime=text,
+                tool=text,
+                peer=HOSTILE[0] if place else None,
+                versions={text: text},
+                size=Size(10**place, 0),
+                parity=ParityFigures(1, None, None, 0.5, None, None, worst_images(2, HOSTILE)),
+                accuracy=accuracy(0.1 * (place % 9), HOSTILE),
+                latencies=(latency(1.0 + place, rounds=1), latency(5.0, threads=3, batch=7)),
+                delegation=Delegation(text, None, None, None, text),
+                work=Work({text: None}, 0, None, None),
+                failure=text if place == 5 else None,
+            )
+        )
+    rows.append(row("skipped", skipped=HOSTILE[0]))
+    return results(
+        *rows,
+        command="vitsd-export benchmark '" + "``` ```` " + HOSTILE[0] + "'",
+        machine=machine(processor=HOSTILE[1], system=HOSTILE[2], features=HOSTILE[:2]),
+        model={"name": HOSTILE[0], "sha256": HOSTILE[3]},
+        data={"source": HOSTILE[4], "split": HOSTILE[5], "images": 1},
+        settings={text: text for text in HOSTILE},
+        versions={text: text for text in HOSTILE},
+        finished=None,
+    )
+
+
+@functools.cache
+def unusual() -> dict[str, Results]:
+    """Runs that have little or very much."""
+    many = tuple(f"class {number}" for number in range(100))
+    return {
+        "no rows": results(),
+        "nothing known": results(
+            row(),
+            machine=machine(speeds=(), features=()),
+            model={},
+            data={},
+            settings={},
+            versions={},
+        ),
+        "all failed": results(
+            row("a", failure="crashed: SIGSEGV"), row("b", failure=""), row("c", skipped="missing")
+        ),
+        "one sample": results(row(latencies=(latency(3.0, rounds=1),), accuracy=accuracy(0.5))),
+        "no samples": results(row(latencies=(replace(latency(3.0), samples=()),))),
+        "a time of zero": results(
+            row(latencies=(replace(latency(3.0), p50=0.0, samples=(0.0, 0.0)),), size=Size(0, 0))
+        ),
+        "all equal": results(
+            *(
+                row(
+                    f"copy {number}",
+                    latencies=(latency(2.0, ratio=(1.0, 1.0, 1.0)),),
+                    accuracy=accuracy(1.0),
+                    size=Size(1000, 900),
+                )
+                for number in range(12)
+            )
+        ),
+        "agreement alone": results(
+            *(
+                row(
+                    f"scheme {number}",
+                    latencies=(latency(2.0 + number),),
+                    parity=ParityFigures(50, 1e-7, 0.0, 1 - number / 100, 1.0, 0.0),
+                )
+                for number in range(3)
+            )
+        ),
+        "100 classes": results(
+            row("keras", format="keras", accuracy=accuracy(0.7, many)),
+            row("int8", accuracy=accuracy(0.69, many)),
+        ),
+        "no common setting": results(
+            row("a", latencies=(latency(1.0),)),
+            row("b", latencies=(latency(1.0, threads=2, batch=8),)),
+        ),
+        "beyond the limit": results(
+            row(work=Work({"int8": 10}, 10, 3.0, 1.7), latencies=(latency(1.8),))
+        ),
+        "hostile": hostile(),
+        "realistic": realistic(),
+    }

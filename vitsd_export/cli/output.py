@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -68,16 +69,15 @@ def _draw_bar(console: Any) -> Iterator[Any]:
 
 
 def _print_now_and_then(stream: Any) -> Any:
-    last = -_SECONDS_BETWEEN_LINES
+    last = -math.inf
 
     def show(message: str, done: float, total: float) -> None:
         nonlocal last
-        now = time.monotonic()
-        if total and now - last < _SECONDS_BETWEEN_LINES:
-            return
-        last = now
-        share = f"{done / total:4.0%} " if total else ""
-        print(f"{share}{message}", file=stream, flush=True)
+        if not total:
+            print(message, file=stream, flush=True)
+        elif time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            print(f"{done / total:4.0%} {message}", file=stream, flush=True)
 
     return show
 
