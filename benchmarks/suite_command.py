@@ -209,13 +209,12 @@ def _folder(path: Path) -> Path:
 
 
 def _command() -> str:
-    """Returns the command line as it would be typed, without folders of this machine."""
-    words = ["python", "-m", "benchmarks"]
-    hide = False
+    """Returns the command line as it would be typed, of folders of this machine the names alone."""
+    words = []
     for word in sys.argv[1:]:
-        words.append("DIR" if hide else word)
-        hide = word in ("--data-dir", "--output")
-    return " ".join(word if word == "DIR" else shlex.quote(word) for word in words)
+        option, equals, value = word.rpartition("=")
+        words.append(f"{option}{equals}{Path(value).name or value}")
+    return shlex.join(["python", "-m", "benchmarks", *words])
 
 
 def _report(message: str) -> None:
