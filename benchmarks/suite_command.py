@@ -213,7 +213,8 @@ def _command() -> str:
     words = []
     for word in sys.argv[1:]:
         option, equals, value = word.rpartition("=")
-        words.append(f"{option}{equals}{Path(value).name or value}")
+        is_address = "://" in value
+        words.append(word if is_address else f"{option}{equals}{Path(value).name or value}")
     return shlex.join(["python", "-m", "benchmarks", *words])
 
 

@@ -51,7 +51,7 @@ def plan(
     Args:
         length: `quick`: the main schemes and the stock file of each runtime; `full`: everything.
         head_rank: In a whole run, a rank to try on the model's wide head.
-        only: Parts of names; all candidates when empty.
+        only: Parts of names, of which the peers are measured as well; all candidates when empty.
 
     Raises:
         UsageError: If no name holds any of `only`.
@@ -68,15 +68,17 @@ def plan(
             for file in files
             if file.format == format and (file in QUICK or file.name in BASELINES.values())
         ]
-    kept = [
-        entry
+    kept = {
+        entry.candidate.name
         for entry in entries
         if not only or any(part.lower() in entry.candidate.name.lower() for part in only)
-    ]
+    }
     if not kept:
         names = ", ".join(entry.candidate.name for entry in entries)
         raise UsageError(f"No candidate is called like {' or '.join(only)}. There are: {names}.")
-    return tuple(kept)
+    # What stands beside its peer brings it along.
+    kept |= {entry.candidate.peer for entry in entries if entry.candidate.name in kept} - {None}
+    return tuple(entry for entry in entries if entry.candidate.name in kept)
 
 
 def make_candidates(
@@ -100,7 +102,7 @@ def make_candidates(
     made = make_peers([file for file in files if isinstance(file, Peer)])
     made |= make_ours([file for file in files if isinstance(file, Variant)])
     results = [Made(model) if entry.file is None else made[entry.file.name] for entry in entries]
-    # A peer that is not measured in this run, or was not made, can be no measure.
+    # A peer that was not made can be no measure.
     usable = {
         entry.candidate.name
         for entry, result in zip(entries, results, strict=True)

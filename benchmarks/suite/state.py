@@ -8,12 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import pydantic
+from pydantic.dataclasses import dataclass
 
 from vitsd_export.errors import EnvironmentProblem
 from vitsd_export.measure.results import Candidate, Row
 from vitsd_export.publishing import publish, staging
 
-_ROW: pydantic.TypeAdapter[Row] = pydantic.TypeAdapter(Row)
+
+@dataclass(frozen=True)
+class _Kept:
+    """A row, and the digest of its candidate."""
+
+    candidate: str
+    row: Row
+
+
+@dataclass(frozen=True)
+class _Document:
+    """The file: the digest of what all rows depend on, when the run began, and its rows by name."""
+
+    run: str
+    started: str
+    rows: dict[str, _Kept]
+
+
+_DOCUMENT: pydantic.TypeAdapter[_Document] = pydantic.TypeAdapter(_Document)
 
 
 class State:
@@ -42,20 +61,19 @@ class State:
 
     def _read(self) -> None:
         # A file that was cut off, or of another version, is as good as none.
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-            held = json.loads(self._path.read_text(encoding="utf-8"))
-            if held["run"] != self._key:
+        with contextlib.suppress(OSError, pydantic.ValidationError):
+            held = _DOCUMENT.validate_json(self._path.read_bytes())
+            if held.run != self._key:
                 return
-            rows = {}
-            for name, entry in held["rows"].items():
-                row = _ROW.validate_python(entry["row"])
+            rows = {
+                name: kept.row
+                for name, kept in held.rows.items()
                 # What failed is tried again.
-                if self._digests.get(name) == entry["candidate"] and not (
-                    row.failure or row.skipped
-                ):
-                    rows[name] = row
+                if self._digests.get(name) == kept.candidate
+                and not (kept.row.failure or kept.row.skipped)
+            }
             if rows:
-                self.started, self.rows = held["started"], rows
+                self.started, self.rows = held.started, rows
 
     def keep(self, row: Row) -> None:
         """Keeps a row, in place of the earlier one of its candidate.
@@ -64,16 +82,10 @@ class State:
             EnvironmentProblem: If the file cannot be written.
         """
         self.rows[row.candidate.name] = row
-        document = {
-            "run": self._key,
-            "started": self.started,
-            "rows": {
-                name: {"candidate": self._digests[name], "row": _ROW.dump_python(kept, mode="json")}
-                for name, kept in self.rows.items()
-            },
-        }
+        kept = {name: _Kept(self._digests[name], each) for name, each in self.rows.items()}
+        document = _Document(self._key, self.started, kept)
         with staging(self._path) as staged:
-            staged.write_text(json.dumps(document), encoding="utf-8")
+            staged.write_bytes(_DOCUMENT.dump_json(document))
             publish(staged, self._path)
 
     def clear(self) -> None:

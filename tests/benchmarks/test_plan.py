@@ -54,10 +54,14 @@ def test_quick_run_has_the_baselines_alone_of_the_peers() -> None:
     assert stock == {"keras (tensorflow)", *BASELINES.values()}
 
 
-def test_some_can_be_chosen() -> None:
-    names = [entry.candidate.name for entry in plan("full", only=["INT8", "tf2onnx"])]
-    assert names
-    assert all("int8" in name or "tf2onnx" in name for name in names)
+def test_some_can_be_chosen_and_bring_their_peers() -> None:
+    names = [entry.candidate.name for entry in plan("full", only=["ONNX int8"])]
+    assert names == [
+        "tf2onnx float32",
+        "onnx int8",
+        "tf2onnx float32 in OpenVINO",
+        "onnx int8 in OpenVINO",
+    ]
     with pytest.raises(UsageError, match="nonesuch"):
         plan("full", only=["nonesuch"])
 
@@ -79,9 +83,3 @@ def test_file_that_was_not_made_is_a_failed_row_and_no_peer() -> None:
     assert found["litert float32"].peer == "tf.lite float32"
     assert found["keras (tensorflow)"].path == "model.keras"
     assert found["onnx int8"].path == "onnx-int8.onnx"
-
-
-def test_peer_that_is_not_measured_is_no_peer() -> None:
-    entries = plan("quick", only=["litert"])
-    candidates, _ = make_candidates(entries, Path("model.keras"), *_files())  # type: ignore[arg-type]
-    assert {each.peer for each in candidates} == {None}

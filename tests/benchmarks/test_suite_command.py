@@ -137,7 +137,7 @@ def test_run_that_was_broken_off_goes_on(small_model: Path, tmp_path: Path) -> N
     assert any(line.startswith("going on with the run of") for line in said)
     assert (whole.started, whole.command) == (broken.started, "second")
     assert whole.finished is not None
-    assert len(whole.rows) == 3
+    assert len(whole.rows) == 4
     kept = {row.candidate.name: row for row in whole.rows}
     for row in broken.rows:
         # Parity was measured before the interrupt: the very same figures, not new ones.
