@@ -57,7 +57,7 @@ class Placement:
 
     Attributes:
         box: Its rectangle.
-        is_far: Whether a line must lead to its point.
+        is_far: Whether a line must lead to its point, because it is far, or no nearer than another.
     """
 
     box: Box
@@ -70,12 +70,19 @@ _DISTANCES = (4.0, 12.0, 22.0, 34.0, 48.0, 64.0, 84.0, 108.0, 136.0, 168.0)
 _NEAR = 12.0
 # Air between two labels.
 _GAP = 2.0
+# A label that is hardly nearer to its own point than to another needs a line, too.
+_AMBIGUOUS = 6.0
+# What a line costs, in pixels of distance: a label that needs none is easier to read.
+_LINE = 8.0
 # What it costs, in pixels of distance, if the line to a label runs through another point.
 _THROUGH_POINT = 40.0
 # Labels placed early know nothing of the later ones; a second round lets them move.
 _ROUNDS = 2
-# Tries to find room for all, those without it first in the next.
-_TRIES = 4
+# Points with this many near them, themselves among them, are crowded.
+_CROWD = 4
+# If there is no room for all, those without it come first in the next try; and the labels of crowded points
+# keep this far off, because close ones shut all others in.
+_TRIES = (0.0, 0.0, 34.0, 64.0, 108.0)
 
 
 def place_labels(markers: Sequence[Marker], area: Box) -> list[Placement | None]:
@@ -83,7 +90,7 @@ def place_labels(markers: Sequence[Marker], area: Box) -> list[Placement | None]
 
     Each label in turn, that with most neighbours first, takes the place nearest to its point whose line
     runs through as few other points as possible; then each may take a better one, the others given. If
-    one finds none, all is done again with that one first.
+    one finds none, all is done again, in another order and with more distance.
     """
     discs = [_around(marker, marker.radius) for marker in markers]
     crowding = [
@@ -92,11 +99,12 @@ def place_labels(markers: Sequence[Marker], area: Box) -> list[Placement | None]
     ]
     order = sorted(range(len(markers)), key=lambda number: -crowding[number])
     best: list[Placement | None] = [None] * len(markers)
-    for _ in range(_TRIES):
+    for closest in _TRIES:
         found: list[Placement | None] = [None] * len(markers)
         for number in order * _ROUNDS:
             found[number] = None
-            found[number] = _best(number, markers, discs, found, area)
+            least = closest if crowding[number] >= _CROWD else 0.0
+            found[number] = _best(number, markers, discs, found, area, least)
         if found.count(None) < best.count(None):
             best = found
         if None not in found:
@@ -118,6 +126,7 @@ def _best(
     discs: Sequence[Box],
     found: Sequence[Placement | None],
     area: Box,
+    closest: float,
 ) -> Placement | None:
     marker = markers[number]
     taken = [placement.box for placement in found if placement is not None]
@@ -135,6 +144,8 @@ def _best(
     for distance, degrees in itertools.product(_DISTANCES, _DIRECTIONS):
         if distance >= least:
             break
+        if distance < closest:
+            continue
         box = _box_at(marker, distance, math.radians(degrees))
         roomy = Box(box.left - _GAP, box.top - _GAP, box.right + _GAP, box.bottom + _GAP)
         if not area.holds(box) or any(roomy.overlaps(other) for other in (*discs, *taken)):
@@ -142,14 +153,25 @@ def _best(
         if any(_crosses(line, roomy) for line in lines):
             continue
         cost = distance
-        if distance > _NEAR:
+        is_far = distance > _NEAR or any(
+            place != number and _gap(other, box) < _gap(marker, box) + _AMBIGUOUS
+            for place, other in enumerate(markers)
+        )
+        if is_far:
+            cost += _LINE
             line = leader(marker, box)
             if any(_crosses(line, other) for other in taken):
                 continue
             cost += _THROUGH_POINT * sum(_crosses(line, core) for core in cores)
         if cost < least:
-            best, least = Placement(box, distance > _NEAR), cost
+            best, least = Placement(box, is_far), cost
     return best
+
+
+def _gap(marker: Marker, box: Box) -> float:
+    """Returns the distance of a label from the edge of a disc."""
+    _, _, x, y = leader(marker, box)
+    return math.hypot(x - marker.x, y - marker.y) - marker.radius
 
 
 def _around(marker: Marker, reach: float) -> Box:

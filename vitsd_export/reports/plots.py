@@ -55,16 +55,18 @@ def write_plots(results: Results, folder: Path) -> tuple[Path, ...]:
     """
     _require_matplotlib()
     found = settings(results)
-    figures = []
-    if found:
-        figures.append(("pareto.png", _pareto(results, found[0])))
-        figures.append(("ratios.png", _ratios(results, found[0])))
-    figures.append(("limit.png", _limits(results)))
     written = []
-    for name, figure in figures:
-        if figure is not None:
-            _save(figure, folder / name)
-            written.append(folder / name)
+    with warnings.catch_warnings():
+        # A candidate may be named in a script that the bundled font lacks; its box does no harm.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figures = {"limit.png": _limits(results)}
+        if found:
+            figures["pareto.png"] = _pareto(results, found[0])
+            figures["ratios.png"] = _ratios(results, found[0])
+        for name, figure in figures.items():
+            if figure is not None:
+                _save(figure, folder / name)
+                written.append(folder / name)
     return tuple(written)
 
 
@@ -270,8 +272,6 @@ def _require_matplotlib() -> None:
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    with staging(path) as staged, warnings.catch_warnings():
-        # A candidate may be named in a script that the bundled font lacks; its box does no harm.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+    with staging(path) as staged:
         figure.savefig(staged, format="png")
         publish(staged, path)
