@@ -3,11 +3,10 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A rectangle; y grows downwards."""
 
     left: float
@@ -32,8 +31,7 @@ class Box:
         )
 
 
-@dataclass(frozen=True)
-class Marker:
+class Marker(NamedTuple):
     """A point with the size of its label.
 
     Attributes:
@@ -51,8 +49,7 @@ class Marker:
     height: float
 
 
-@dataclass(frozen=True)
-class Placement:
+class Placement(NamedTuple):
     """Where a label stands.
 
     Attributes:
@@ -140,6 +137,7 @@ def _best(
         for place, other in enumerate(markers)
         if place != number
     ]
+    obstacles = (*taken, *discs)
     best, least = None, math.inf
     for distance, degrees in itertools.product(_DISTANCES, _DIRECTIONS):
         if distance >= least:
@@ -147,8 +145,10 @@ def _best(
         if distance < closest:
             continue
         box = _box_at(marker, distance, math.radians(degrees))
+        if not area.holds(box):
+            continue
         roomy = Box(box.left - _GAP, box.top - _GAP, box.right + _GAP, box.bottom + _GAP)
-        if not area.holds(box) or any(roomy.overlaps(other) for other in (*discs, *taken)):
+        if any(roomy.overlaps(other) for other in obstacles):
             continue
         if any(_crosses(line, roomy) for line in lines):
             continue
@@ -159,6 +159,8 @@ def _best(
         )
         if is_far:
             cost += _LINE
+            if cost >= least:
+                continue
             line = leader(marker, box)
             if any(_crosses(line, other) for other in taken):
                 continue
@@ -191,6 +193,11 @@ def _box_at(marker: Marker, distance: float, angle: float) -> Box:
 def _crosses(line: tuple[float, float, float, float], box: Box) -> bool:
     """Says whether a segment enters a rectangle: Liang and Barsky, 1984, doi:10.1145/357332.357333."""
     x1, y1, x2, y2 = line
+    # Most are far apart.
+    if (x1 <= box.left and x2 <= box.left) or (x1 >= box.right and x2 >= box.right):
+        return False
+    if (y1 <= box.top and y2 <= box.top) or (y1 >= box.bottom and y2 >= box.bottom):
+        return False
     enter, leave = 0.0, 1.0
     for step, room in (
         (x1 - x2, x1 - box.left),
