@@ -77,6 +77,8 @@ _THROUGH_POINT = 40.0
 _ROUNDS = 2
 # Points with this many near them, themselves among them, are crowded.
 _CROWD = 4
+# A line longer than this, or through several points, tells nobody which point it means.
+_DEAREST = 150.0
 # If there is no room for all, those without it come first in the next try; and the labels of crowded points
 # keep this far off, because close ones shut all others in.
 _TRIES = (0.0, 0.0, 34.0, 64.0, 108.0)
@@ -138,7 +140,7 @@ def _best(
         if place != number
     ]
     obstacles = (*taken, *discs)
-    best, least = None, math.inf
+    best, least = None, _DEAREST
     for distance, degrees in itertools.product(_DISTANCES, _DIRECTIONS):
         if distance >= least:
             break
