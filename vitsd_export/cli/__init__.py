@@ -1,6 +1,7 @@
 """The command line. A command parses, calls one function of the package, and prints."""
 
 from vitsd_export.cli import (
+    benchmark,
     convert,
     explain,
     export,
@@ -27,5 +28,6 @@ for _module in (
     quantize,
     sensitivity,
     explain,
+    benchmark,
 ):
     _module.register(app)

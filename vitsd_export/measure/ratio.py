@@ -10,9 +10,14 @@ from vitsd_export.errors import UsageError
 from vitsd_export.measure.results import Interval
 
 CONFIDENCE = 0.95
-# Factor by which the spread between few launches is widened: Student's t over the normal quantile, for 95 %,
-# by degrees of freedom. Beyond these it is near 1.
-_STUDENT = {1: 6.48, 2: 2.20, 3: 1.62, 4: 1.42, 5: 1.31, 6: 1.25, 7: 1.21, 8: 1.18, 9: 1.15}
+# What launches of one file in one runtime differ by, as the standard deviation of the logarithm of their
+# medians' ratio, and how many launches' worth of trust that deserves. Some launches more are weighed with it
+# (a moderated variance: Smyth, 2004, doi:10.2202/1544-6115.1027), because two or three cannot tell their own
+# spread, and one not at all.
+_LAUNCH_DEVIATION = 0.015
+_LAUNCH_TRUST = 4
+# 97.5 % quantiles of Student's t from as many degrees of freedom upwards; 1.96 beyond.
+_STUDENT = (2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 
 
 def ratio_of_medians(
@@ -24,12 +29,11 @@ def ratio_of_medians(
 ) -> Interval:
     """Returns the ratio of two medians with its 95 % bootstrap interval.
 
-    Two things vary: from round to round the machine's speed, which drifts, so that rounds in sequence are
-    alike; and from launch to launch the place of a process's memory, which no number of rounds shows. So
-    launches are drawn, and in each of them blocks of rounds in sequence (circular block bootstrap: Politis
-    and Romano, 1992); a round is drawn for both alike, since what slows one slows the other. An interval
-    from few launches is too narrow: it is widened by the factor between the spread of a sample and that of
-    what it was drawn from, and by Student's t.
+    Two things vary. From round to round the machine's speed does; it drifts, so that rounds in sequence are
+    alike: blocks of them are drawn in each launch (circular block bootstrap: Politis and Romano, 1992), the
+    same for both, since what slows one slows the other. From launch to launch the place of a process's
+    memory does, which no number of rounds shows: the spread between launches is added, as far as it is
+    more than the rounds explain.
 
     Args:
         times: For each launch [rounds, calls], in any unit; every launch with the same shape.
@@ -49,20 +53,29 @@ def ratio_of_medians(
     launches, rounds = ours.shape[:2]
     value = float(np.median(ours) / np.median(peers))
     rng = np.random.default_rng(seed)
-    drawn_rounds = _blocks(rng, resamples, launches, rounds)
-    fixed = np.broadcast_to(np.arange(launches), (resamples, launches))
-    within = _log_ratios(ours, peers, fixed, drawn_rounds)
-    low, high = np.quantile(within, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    low, high = math.log(value) - low, high - math.log(value)
-    if launches > 1:
-        drawn = rng.integers(0, launches, (resamples, launches))
-        both = _log_ratios(ours, peers, drawn, drawn_rounds)
-        between = max(float(np.var(both) - np.var(within)), 0.0)
-        widening = _STUDENT.get(launches - 1, 1.0) * math.sqrt(launches / (launches - 1))
-        spread = 1.96 * widening * math.sqrt(between)
-        low, high = math.hypot(low, spread), math.hypot(high, spread)
-    low, high = max(low, 0.0), max(high, 0.0)
-    return Interval(value, value * math.exp(-low), value * math.exp(high))
+    drawn = _blocks(rng, resamples, launches, rounds)
+    pooled = _log_ratios(ours, peers, drawn)
+    low, high = np.quantile(pooled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    spread = _spread_of_launches(ours, peers, drawn)
+    below = math.hypot(max(math.log(value) - low, 0.0), spread)
+    above = math.hypot(max(high - math.log(value), 0.0), spread)
+    return Interval(value, value * math.exp(-below), value * math.exp(above))
+
+
+def _spread_of_launches(ours: np.ndarray, peers: np.ndarray, drawn: np.ndarray) -> float:
+    """Returns half the interval of the logarithm of the ratio that is due to launches alone."""
+    launches = len(ours)
+    one_by_one = [slice(index, index + 1) for index in range(launches)]
+    ratios = [math.log(np.median(ours[launch]) / np.median(peers[launch])) for launch in one_by_one]
+    noise = [
+        float(np.var(_log_ratios(ours[launch], peers[launch], drawn[:, launch])))
+        for launch in one_by_one
+    ]
+    freedom = launches - 1
+    excess = max(float(np.var(ratios, ddof=1)) - float(np.mean(noise)), 0.0) if freedom else 0.0
+    variance = (_LAUNCH_TRUST * _LAUNCH_DEVIATION**2 + freedom * excess) / (_LAUNCH_TRUST + freedom)
+    quantile = _STUDENT[freedom] if freedom < len(_STUDENT) else 1.96
+    return quantile * math.sqrt(variance / launches)
 
 
 def _blocks(rng: np.random.Generator, resamples: int, launches: int, rounds: int) -> np.ndarray:
@@ -74,13 +87,12 @@ def _blocks(rng: np.random.Generator, resamples: int, launches: int, rounds: int
     return drawn.reshape(resamples, launches, count * length)[:, :, :rounds]
 
 
-def _log_ratios(
-    ours: np.ndarray, peers: np.ndarray, launches: np.ndarray, rounds: np.ndarray
-) -> np.ndarray:
-    """Returns log(median / median of the peer), [resamples]."""
-    chosen = launches[:, :, None], rounds
-    medians = (np.median(side[chosen].reshape(len(launches), -1), axis=1) for side in (ours, peers))
-    above, below = medians
+def _log_ratios(ours: np.ndarray, peers: np.ndarray, rounds: np.ndarray) -> np.ndarray:
+    """Returns log(median / median of the peer) of drawn rounds, [resamples]."""
+    launches = np.arange(len(ours))[:, None]
+    above, below = (
+        np.median(side[launches, rounds].reshape(len(rounds), -1), axis=1) for side in (ours, peers)
+    )
     return np.log(above / below)
 
 

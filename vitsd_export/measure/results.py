@@ -322,6 +322,12 @@ def write_results(results: Results, path: Path) -> None:
         raise
 
 
+def to_document(results: Results) -> dict[str, Any]:
+    """Returns a run as plain values, as they stand in the file."""
+    document: dict[str, Any] = _ADAPTER.dump_python(results, mode="json")
+    return document
+
+
 def read_results(path: Path) -> Results:
     """Reads a run.
 

@@ -3,20 +3,20 @@
 import contextlib
 import dataclasses
 import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from vitsd_export.measure.results import Candidate
 from vitsd_export.measure.settings import Settings
+from vitsd_export.measure.settling import settle
 from vitsd_export.measure.worker_process import RuntimeMissing, WorkerFailed, WorkerProcess
 
 _MILLISECONDS = 1e3
 # Above this a call brings its data back into the caches many times over: none has to go before it.
 _SLOW_MILLISECONDS = 100.0
-# Threads of a runtime spin for a while after their last work; the next candidate's turn waits for that.
-SETTLE_SECONDS = 0.01
+# What a turn costs beside its calls, about.
+_SECONDS_BETWEEN_TURNS = 0.005
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _race(
                     calls=settings.calls,
                 )
                 racer.samples.setdefault(batch, []).append(answer["milliseconds"])
-            time.sleep(SETTLE_SECONDS)
+            settle(racer.process.pid)
         told(
             f"batch {batch}: round {index + 1} of {settings.rounds}",
             0.7 * seconds * len(ready) / settings.rounds,
@@ -209,7 +209,10 @@ def _warm(racer: _Racer, batch: int, settings: Settings, seconds: float) -> None
     racer.lead = 0 if answer["median"] > _SLOW_MILLISECONDS else 1
     # By the first launch for all of them, so that their shares are equal.
     if batch not in timed.rounds:
-        turn = answer["median"] / _MILLISECONDS * (settings.calls + racer.lead) + SETTLE_SECONDS
+        turn = (
+            answer["median"] / _MILLISECONDS * (settings.calls + racer.lead)
+            + _SECONDS_BETWEEN_TURNS
+        )
         count = min(settings.rounds, max(settings.few, int(seconds / turn)))
         timed.rounds[batch] = spread(count, settings.rounds)
 

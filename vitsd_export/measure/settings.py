@@ -87,15 +87,14 @@ class Settings:
 
     @classmethod
     def quick(cls, **changes: Any) -> Self:
-        """Returns the settings of a short look: one image, one thread and all, two launches.
+        """Returns the settings of a short look: one image a call, one thread, two launches.
 
         Args:
             **changes: Settings that differ from that.
         """
-        cores = len(available_cores())
         short: dict[str, Any] = {
             "batches": (1,),
-            "threads": tuple(sorted({1, cores})),
+            "threads": (1,),
             "launches": 2,
             "rounds": 12,
             "seconds": 2.0,

@@ -141,7 +141,7 @@ class _Suite:
     def _expected_seconds(self) -> float:
         settings = self._settings
         total = 0.0
-        for row in self.rows.values():
+        for row in self._open_rows():
             if row.parity is None:
                 total += expected_start(row.candidate.runtime) + len(self._images) / _EXPECTED_SPEED
             for threads in settings.threads:
@@ -237,6 +237,8 @@ class _Suite:
             candidate.name: self._resident.get(candidate.name, _GUESSED_BYTES)
             for candidate in wanted
         }
+        # What has failed takes no more time.
+        self._ahead = self._behind + self._expected_seconds()
         for group in group_by_memory(wanted, needs, memory):
             largest = max(self._settings.batches)
             images = np.resize(self._images.images, (largest, *self._images.images.shape[1:]))

@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import functools
+import importlib.metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, cast, runtime_checkable
@@ -128,6 +129,8 @@ class ImageRunner(abc.ABC):
 
     # Names of the packages whose versions a figure of this runtime depends on.
     packages: tuple[str, ...] = ()
+    # Formats of the artifacts that it runs: `onnx`, `tflite`, `saved_model`, `keras`, or another.
+    formats: tuple[str, ...] = ()
 
     @classmethod
     def prepare(cls, threads: int) -> None:
@@ -141,6 +144,8 @@ class ImageRunner(abc.ABC):
         Raises:
             ImportError: If a package is missing.
         """
+        for package in cls.packages:
+            importlib.metadata.version(package)
 
     @classmethod
     def open(cls, path: Path, *, threads: int, batch_size: int) -> "ImageRunner":

@@ -64,6 +64,7 @@ class KerasTensorFlowRunner(_CompiledKerasRunner):
     """A Keras model on TensorFlow, in a `tf.function`."""
 
     packages = ("keras", "tensorflow")
+    formats = ("keras",)
 
     @classmethod
     def prepare(cls, threads: int) -> None:
@@ -88,6 +89,7 @@ class KerasJaxRunner(_CompiledKerasRunner):
     """A Keras model on JAX, in a `jax.jit`; each batch size is compiled by itself."""
 
     packages = ("keras", "jax", "jaxlib")
+    formats = ("keras",)
 
     @classmethod
     def prepare(cls, threads: int) -> None:

@@ -32,6 +32,7 @@ class LiteRTRunner(ImageRunner):
     """
 
     packages = ("ai-edge-litert",)
+    formats = ("tflite",)
     _runtime_errors = _REFUSALS
     _xnnpack = True
 

@@ -32,6 +32,7 @@ class OnnxRuntimeRunner(ImageRunner):
     """
 
     packages = ("onnxruntime",)
+    formats = ("onnx",)
 
     @classmethod
     def prepare(cls, threads: int) -> None:

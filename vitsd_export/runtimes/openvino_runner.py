@@ -32,6 +32,7 @@ class OpenVinoRunner(ImageRunner):
     """
 
     packages = ("openvino",)
+    formats = ("onnx",)
     # OpenVINO raises RuntimeError for everything.
     _runtime_errors = (RuntimeError, ValueError, MemoryError)
 
@@ -55,7 +56,8 @@ class OpenVinoRunner(ImageRunner):
             model = core.read_model(str(path))
             compiled = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
-            reason = first_line(error).rstrip(".")
+            # The lines before tell OpenVINO's own source files.
+            reason = first_line(str(error).strip().rpartition("\n")[2]).rstrip(".")
             raise unusable(path, f"OpenVINO refuses it ({reason})") from error
         super().__init__(
             name=f"openvino {openvino.__version__}",

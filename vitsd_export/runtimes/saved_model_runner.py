@@ -40,6 +40,7 @@ class SavedModelRunner(ImageRunner):
     """
 
     packages = ("tensorflow",)
+    formats = ("saved_model",)
 
     @classmethod
     def prepare(cls, threads: int) -> None:
