@@ -134,10 +134,11 @@ def _best(
         for other, placement in zip(markers, found, strict=True)
         if placement is not None and placement.is_far
     ]
+    # A point that lies on this one is in the way of every line.
     cores = [
-        _around(other, max(other.radius / 2, 3.0))
-        for place, other in enumerate(markers)
-        if place != number
+        core
+        for other in markers
+        if not (core := _around(other, max(other.radius / 2, 3.0))).holds(_around(marker, 0.0))
     ]
     obstacles = (*taken, *discs)
     best, least = None, _DEAREST
