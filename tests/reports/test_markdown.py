@@ -101,7 +101,7 @@ def test_a_fence_in_the_command_does_not_end_the_block() -> None:
 
 
 @hypothesis.given(st.text(max_size=30))
-@hypothesis.settings(max_examples=300)
+@hypothesis.settings(max_examples=300, deadline=None)
 def test_escaped_text_is_text(text: str) -> None:
     shown = plain(text).strip()
     for before, kept in (("# ", ""), ("- ", ""), ("x ", "x ")):

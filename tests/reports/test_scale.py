@@ -10,6 +10,7 @@ VALUES = st.lists(st.floats(1e-3, 1e5), min_size=1, max_size=20)
 
 
 @hypothesis.given(VALUES, st.booleans())
+@hypothesis.settings(deadline=None)
 def test_values_lie_within_and_in_order(values: list[float], may_be_logarithmic: bool) -> None:
     scale = scale_of(values, may_be_logarithmic=may_be_logarithmic, least_span=max(values) * 0.2)
     places = [scale.place(value) for value in sorted(values)]

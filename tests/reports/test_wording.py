@@ -42,6 +42,7 @@ def test_significant_digits(value: float, text: str) -> None:
 
 
 @hypothesis.given(st.floats(1e-4, 1e8))
+@hypothesis.settings(deadline=None)
 def test_three_digits_are_within_half_of_the_last(value: float) -> None:
     text = significant(value)
     assert float(text) == pytest.approx(value, rel=5.0001e-3)
@@ -63,6 +64,7 @@ def test_units() -> None:
 
 
 @hypothesis.given(ANY_TEXT)
+@hypothesis.settings(deadline=None)
 def test_plain_text_steers_nothing_and_is_utf8(text: str) -> None:
     shown = plain(text)
     assert not {unicodedata.category(letter) for letter in shown} & {"Cc", "Cs", "Zl", "Zp"}
@@ -71,6 +73,7 @@ def test_plain_text_steers_nothing_and_is_utf8(text: str) -> None:
 
 
 @hypothesis.given(ANY_TEXT, st.integers(1, 20))
+@hypothesis.settings(deadline=None)
 def test_shortened_text_fits(text: str, width: int) -> None:
     shown = shorten(plain(text), width)
     assert columns(shown) <= width
