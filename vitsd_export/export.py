@@ -309,6 +309,8 @@ class Export:
         if target.head_rank is not None:
             head = self.head_compression(target.head_rank, source)
             options["head"] = head.to_dict()
+        if fitted is not None and fitted.int4:
+            options["int4_layers"] = list(fitted.int4)
         if target.keep_float:
             options["keep_float"] = list(target.keep_float)
         ranges = None
