@@ -46,8 +46,13 @@ class Target:
 
     @property
     def calibrated(self) -> bool:
-        """Whether ranges of activations are needed."""
+        """Whether calibration images are needed."""
         return self.format in SCHEMES[self.scheme].calibrated_in
+
+    @property
+    def ranged(self) -> bool:
+        """Whether they give activations their ranges."""
+        return self.format in SCHEMES[self.scheme].ranged_in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,10 +159,7 @@ class Conversion:
         from vitsd_export.quantization.onnx import compensated_inputs
         from vitsd_export.quantization.onnx_calibration import calibrate_onnx
 
-        histograms = method != "minmax" and target.scheme not in (
-            "dynamic-int8",
-            "weight-only-int8",
-        )
+        histograms = method != "minmax" and target.ranged
         width = compensated_inputs(target.scheme)
 
         def calibrate() -> Calibration:

@@ -320,7 +320,7 @@ class Export:
                 "split": images.split,
                 "count": len(images),
                 "seed": source.seed,
-                "method": _method(source, target),
+                "method": _method(source, target) if target.ranged else None,
                 "sha256": images.sha256(),
                 "weighted_layers": fitted.weighted,
                 "calibrated_layers": fitted.calibrated,
