@@ -172,7 +172,7 @@ def test_int4_of_a_model_without_large_layers_agrees_with_a_margin(
     (agreement,) = [
         check for check in result.verification.checks if check.name == "top-1 agreement"
     ]
-    assert agreement.value >= agreement.limit + 0.6
+    assert agreement.value >= agreement.limit + 0.4
     # A third of the layers can be int4 at no cost to speak of; the manifest names them.
     names = result.manifest.options["int4_layers"]
     assert 3 <= len(names) <= 12
