@@ -5,12 +5,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pytest
-
-# Before Keras is imported anywhere: whoever comes first chooses its backend.
+# Before NumPy, TensorFlow and Keras are imported anywhere: whoever comes first chooses for all.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The tests run in a process a core, and threads of several would wait for each other.
+for _setting in (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+):
+    os.environ.setdefault(_setting, "1")
+
+import numpy as np
+import pytest
 
 from tests.command_line import Artifacts, export_everything
 from tests.keras_models import write_small_model

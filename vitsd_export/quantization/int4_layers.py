@@ -27,7 +27,7 @@ from vitsd_export.lowering.graph import Array
 # Weights of a layer for which int4 pays.
 LARGE = 2**20
 
-# Images that divergences are measured on: the mean over these is that over eight times as many within a fifth.
+# Images that divergences are measured on. They are within a fifth of those on eight times as many images.
 IMAGES = 64
 
 # Share of the information in the answers. On 5,000 training images vit-tiny-cifar10 names another class than
