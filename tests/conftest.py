@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING
 # Before NumPy, TensorFlow and Keras are imported anywhere: whoever comes first chooses for all.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# The tests run in a process a core, and threads of several would wait for each other.
-for _setting in (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-):
-    os.environ.setdefault(_setting, "1")
+# The tests run in a process a core, and more threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import numpy as np
 import pytest
