@@ -112,7 +112,7 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
             ),
             _scheme(
                 "int4",
-                "int4 in blocks for the large layers, or for harmless ones where none is; int8 for the others",
+                "int4 in blocks for the large layers, or for harmless ones if none is; int8 for the rest",
                 "8 bits in these layers",
                 {
                     "tflite": "LiteRT with XNNPACK",
