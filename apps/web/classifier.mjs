@@ -48,13 +48,14 @@ export class Classifier {
     ort.env.wasm.proxy = device === "wasm";
     // Messages come as exceptions; of operators that stay on the CPU nobody needs to hear.
     ort.env.logLevel = "error";
+    // The worker takes the model away.
+    const bytes = model.length;
     const session = await ort.InferenceSession.create(model, { executionProviders: [device] });
     const classifier = new Classifier();
     const size = manifest.input.shape[1];
-    Object.assign(classifier, { ort, session, device, manifest, size, labels: manifest.labels });
-    Object.assign(classifier, { bytes: model.length, threads: ort.env.wasm.numThreads, notice: "" });
-    const grey = new Uint8Array(size * size * 3).fill(128);
-    await classifier.run(grey);
+    Object.assign(classifier, { ort, session, device, manifest, size, bytes, notice: "" });
+    await classifier.run(new Uint8Array(size * size * 3).fill(128));
+    Object.assign(classifier, { labels: manifest.labels, threads: ort.env.wasm.numThreads });
     classifier.loadMilliseconds = performance.now() - start;
     return classifier;
   }
@@ -84,7 +85,7 @@ export class Classifier {
     values.set(image);
     const tensor = new this.ort.Tensor(input.dtype, values, [batch, this.size, this.size, 3]);
     const outputs = await this.session.run({ [input.name]: tensor });
-    return outputs[output.name].data.slice(0, this.labels.length);
+    return outputs[output.name].data.slice(0, this.manifest.labels.length);
   }
 }
 

@@ -1,6 +1,8 @@
 // Decodes an image file as vitsd-export does: upright, transparency over white, colour profiles ignored,
 // the first frame of an animation.
 
+import { readWebpOrientation, upright } from "./webp-orientation.mjs";
+
 // As pillow: a larger picture is taken for an attack.
 const MAX_PIXELS = 178_956_970;
 // Rows read at once: browsers refuse canvases of the size of a large photograph.
@@ -15,31 +17,35 @@ const STRIP_ROWS = 256;
  * @throws {Error} with a message for the user.
  */
 export async function readPixels(file) {
-  await checkWhole(file);
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(file, {
-      imageOrientation: "from-image",
-      colorSpaceConversion: "none",
-      premultiplyAlpha: "none",
-    });
-  } catch (error) {
-    throw new Error(
-      "This is not a picture that the browser can read: it is damaged, or of another format than JPEG, PNG, " +
-        "GIF, WebP, AVIF or BMP.",
-      { cause: error },
-    );
-  }
+  if (file.size === 0) throw new Error("The file is empty.");
+  const orientation = await readWebpOrientation(file);
+  const bitmap = await decode(file, orientation === 1 ? "from-image" : "none");
   try {
     if (bitmap.width * bitmap.height > MAX_PIXELS) {
       throw new Error("The picture is too large to be decoded safely. Scale it down.");
     }
-    return readSquare(bitmap);
+    return readSquare(orientation === 1 ? bitmap : upright(bitmap, orientation));
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new Error("The picture is too large for this device's memory. Scale it down.", { cause: error });
   } finally {
     bitmap.close();
+  }
+}
+
+async function decode(file, imageOrientation) {
+  try {
+    return await createImageBitmap(file, {
+      imageOrientation,
+      colorSpaceConversion: "none",
+      premultiplyAlpha: "none",
+    });
+  } catch (error) {
+    throw new Error(
+      "This is not a picture that the browser can read: it is damaged, too large, or of another format than " +
+        "JPEG, PNG, GIF, WebP, AVIF or BMP.",
+      { cause: error },
+    );
   }
 }
 
@@ -60,8 +66,4 @@ function readSquare(bitmap) {
     data.set(context.getImageData(0, 0, side, rows).data, row * side * 4);
   }
   return { data, width: side, height: side, channels: 4 };
-}
-
-async function checkWhole(file) {
-  if (file.size === 0) throw new Error("The file is empty.");
 }
