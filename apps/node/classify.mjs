@@ -46,7 +46,7 @@ async function main() {
   const [model, ...pictures] = positionals;
   const top = Number(values.top);
   if (pictures.length === 0 || !(Number.isInteger(top) && top >= 1)) {
-    throw new TypeError("usage: node classify.mjs MODEL PICTURE… [--top 5] [--json]");
+    throw new TypeError("Name a model and pictures, and --top from 1.");
   }
   const classify = await openClassifier(model).catch((error) => fail(model, error));
   for (const path of classify ? pictures : []) {
@@ -79,7 +79,7 @@ function fail(path, error) {
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
   await main().catch((error) => {
     if (!(error instanceof TypeError)) throw error;
-    console.error(`error: ${error.message}`);
+    console.error(`error: ${error.message}\nusage: node classify.mjs MODEL PICTURE… [--top 5] [--json]`);
     process.exitCode = 2;
   });
 }

@@ -110,14 +110,14 @@ def main(open_classifier: Callable[[str], Any], damaged: tuple[type[Exception], 
     options = parser.parse_args()
     if bool(options.pictures) == (options.camera is not None) or options.top < 1:
         parser.error("name pictures or a --camera, and --top from 1")
+    if not Path(options.model).is_file():
+        sys.exit(_fail(f"{options.model}: there is no such file"))
     try:
         classify = open_classifier(options.model)
     except KeyError:
         sys.exit(
             _fail(f"{options.model}: it was not written by vitsd-export: it carries no labels")
         )
-    except FileNotFoundError:
-        sys.exit(_fail(f"{options.model}: there is no such file"))
     except (OSError, *damaged) as error:
         reason = str(error).splitlines()[0]
         sys.exit(_fail(f"{options.model}: the model is cut short, damaged or too new ({reason})"))

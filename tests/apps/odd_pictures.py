@@ -11,7 +11,7 @@ from PIL import Image
 
 def scene(height: int = 90, width: int = 123) -> np.ndarray:
     """A smooth picture [height, width, 3] uint8 that is different in every corner."""
-    rows, columns = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     channels = [rows, columns, 0.5 + 0.5 * np.sin(9 * rows + 5 * columns)]
     return np.round(np.stack(channels, axis=-1) * 255).astype(np.uint8)
 
@@ -58,7 +58,9 @@ def png_of_16_bits(pixels: np.ndarray) -> bytes:
     """Encodes [height, width, 3] uint16 as PNG, which Pillow cannot do."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     height, width, _ = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
