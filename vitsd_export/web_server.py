@@ -18,9 +18,25 @@ class SiteServer(http.server.ThreadingHTTPServer):
         folder: What it serves.
         port: 0 for any that is free.
 
+    Attributes:
+        types: Content type of each file name extension.
+
     Raises:
         EnvironmentProblem: If the port cannot be had.
     """
+
+    # The system's table of types may lack these, or say otherwise.
+    types = {
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".css": "text/css",
+        ".html": "text/html; charset=utf-8",
+        ".js": "text/javascript",
+        ".mjs": "text/javascript",
+        ".onnx": "application/octet-stream",
+        ".svg": "image/svg+xml",
+        ".wasm": "application/wasm",
+        ".webmanifest": "application/manifest+json",
+    }
 
     def __init__(self, folder: Path, port: int) -> None:
         def handler(*arguments: Any) -> _Handler:
@@ -48,18 +64,7 @@ class SiteServer(http.server.ThreadingHTTPServer):
 class _Handler(http.server.SimpleHTTPRequestHandler):
     # Connections are kept; every answer carries its length.
     protocol_version = "HTTP/1.1"
-    # The system's table of types may lack these, or say otherwise.
-    extensions_map = {
-        **http.server.SimpleHTTPRequestHandler.extensions_map,
-        ".css": "text/css",
-        ".html": "text/html; charset=utf-8",
-        ".js": "text/javascript",
-        ".mjs": "text/javascript",
-        ".onnx": "application/octet-stream",
-        ".svg": "image/svg+xml",
-        ".wasm": "application/wasm",
-        ".webmanifest": "application/manifest+json",
-    }
+    extensions_map = SiteServer.types
 
     def end_headers(self) -> None:
         for name, value in HEADERS.items():

@@ -16,7 +16,8 @@ from vitsd_export.runtimes.detection import detect_format
 MODEL_FILE = "model.onnx"
 # Also the mark by which an older site is known.
 VERSION_FILE = "site.js"
-_PREPROCESSING = "preprocess.mjs"
+# What the page shares with the Node app.
+_SHARED = ("preprocess.mjs", "onnx-metadata.mjs")
 
 # With the first two a page may have threads: https://web.dev/articles/coop-coep. The page's own policy
 # is in its head, so that it holds on hosts without headers; a frame's parent only a header can rule.
@@ -70,7 +71,8 @@ def write_site(
     _check_artifact(artifact)
     with staging(output) as staged:
         shutil.copytree(apps_folder("web"), staged, ignore=shutil.ignore_patterns("README*"))
-        shutil.copyfile(apps_folder("node") / _PREPROCESSING, staged / _PREPROCESSING)
+        for name in _SHARED:
+            shutil.copyfile(apps_folder("node") / name, staged / name)
         (staged / "_headers").write_text(_headers_file(), encoding="utf-8")
         page = sorted(path.name for path in staged.iterdir() if _is_served(path))
         shutil.copyfile(artifact, staged / MODEL_FILE)

@@ -67,14 +67,21 @@ function showPreview(file) {
   URL.revokeObjectURL(preview.src);
   preview.src = URL.createObjectURL(file);
   preview.alt = file.name ? `Your picture, ${file.name}` : "Your picture";
-  preview.hidden = false;
-  element("invitation").hidden = true;
+  fill(true);
+}
+
+function fill(isFull) {
+  element("drop").classList.toggle("full", isFull);
+  element("preview").hidden = !isFull;
+  element("again").hidden = !isFull;
+  element("invitation").hidden = isFull;
 }
 
 function showError(message) {
   element("error").textContent = message;
   element("error").hidden = false;
   element("classes").hidden = true;
+  fill(false);
   tell("");
 }
 
@@ -127,6 +134,8 @@ function listen() {
     take(event.dataTransfer.files);
   });
   document.addEventListener("paste", (event) => take(event.clipboardData.files));
+  // Only phones and tablets open their camera; elsewhere this would be a second "choose".
+  element("take").hidden = navigator.maxTouchPoints === 0;
   element("device").value = wanted;
   element("device").addEventListener("change", (event) => {
     location.search = event.target.value === "auto" ? "" : `device=${event.target.value}`;
