@@ -3,7 +3,7 @@
 import errno
 import http.server
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from vitsd_export.errors import EnvironmentProblem
 from vitsd_export.web_site import HEADERS
@@ -26,7 +26,7 @@ class SiteServer(http.server.ThreadingHTTPServer):
     """
 
     # The system's table of types may lack these, or say otherwise.
-    types = {
+    types: ClassVar[dict[str, str]] = {
         **http.server.SimpleHTTPRequestHandler.extensions_map,
         ".css": "text/css",
         ".html": "text/html; charset=utf-8",
@@ -64,7 +64,7 @@ class SiteServer(http.server.ThreadingHTTPServer):
 class _Handler(http.server.SimpleHTTPRequestHandler):
     # Connections are kept; every answer carries its length.
     protocol_version = "HTTP/1.1"
-    extensions_map = SiteServer.types
+    extensions_map: ClassVar[dict[str, str]] = SiteServer.types
 
     def end_headers(self) -> None:
         for name, value in HEADERS.items():

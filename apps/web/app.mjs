@@ -155,13 +155,24 @@ async function showModel() {
   }
 }
 
-/** Has the service worker keep what this page is made of, and shows when there is something newer. */
+/** Has the service worker keep what this page is made of. */
 async function stayOffline(files) {
   const { serviceWorker } = navigator;
   if (serviceWorker === undefined) {
     element("offline").textContent = "not available: needs https";
     return;
   }
+  try {
+    await serviceWorker.register("service-worker.js", { updateViaCache: "none" });
+    const registration = await serviceWorker.ready;
+    registration.active.postMessage({ keep: files });
+  } catch (error) {
+    element("offline").textContent = `not available: ${error.message}`;
+  }
+}
+
+/** Shows what the service worker tells, which it may do as soon as the page is there. */
+function listenToServiceWorker(serviceWorker) {
   const hadController = serviceWorker.controller !== null;
   serviceWorker.addEventListener("controllerchange", () => {
     if (!hadController) return;
@@ -174,14 +185,8 @@ async function stayOffline(files) {
     if (data === "not kept") element("offline").textContent = "not available: no space";
     if (data === "changed") element("notice").hidden = false;
   });
-  try {
-    await serviceWorker.register("service-worker.js", { updateViaCache: "none" });
-    const registration = await serviceWorker.ready;
-    registration.active.postMessage({ keep: files });
-  } catch (error) {
-    element("offline").textContent = `not available: ${error.message}`;
-  }
 }
 
+if ("serviceWorker" in navigator) listenToServiceWorker(navigator.serviceWorker);
 listen();
 showModel();

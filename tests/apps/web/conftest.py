@@ -9,6 +9,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -100,7 +101,7 @@ def screenshots() -> Path:
 
 
 class _PlainHandler(http.server.SimpleHTTPRequestHandler):
-    extensions_map = SiteServer.types
+    extensions_map: ClassVar[dict[str, str]] = SiteServer.types
 
     def log_message(self, format: str, *arguments: object) -> None:
         pass
