@@ -10,6 +10,7 @@ from vitsd_export.cli import (
     schemes,
     sensitivity,
     verify,
+    web,
 )
 from vitsd_export.cli.app import app, main
 from vitsd_export.cli.state import State
@@ -27,5 +28,6 @@ for _module in (
     quantize,
     sensitivity,
     explain,
+    web,
 ):
     _module.register(app)
