@@ -99,16 +99,20 @@ def _cached_archive() -> Path:
 
 def _download(path: Path) -> None:
     npm = shutil.which("npm")
-    manually = (
-        f"or unpack onnxruntime-web {VERSION} yourself and give its folder with --runtime."
-    )
+    manually = f"or unpack onnxruntime-web {VERSION} yourself and give its folder with --runtime."
     if npm is None:
         raise EnvironmentProblem(
             f"The page needs the npm package onnxruntime-web {VERSION}, and npm is not installed. "
             f"Install Node.js, {manually}"
         )
     with _beside(path) as folder:
-        command = [npm, "pack", f"onnxruntime-web@{VERSION}", "--ignore-scripts", "--loglevel=error"]
+        command = [
+            npm,
+            "pack",
+            f"onnxruntime-web@{VERSION}",
+            "--ignore-scripts",
+            "--loglevel=error",
+        ]
         try:
             # In an empty folder, because npm heeds the project that it is started in.
             ended = subprocess.run(
