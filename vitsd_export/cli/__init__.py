@@ -2,6 +2,7 @@
 
 from vitsd_export.cli import (
     convert,
+    copy_app,
     explain,
     export,
     inspect,
@@ -9,6 +10,8 @@ from vitsd_export.cli import (
     quantize,
     schemes,
     sensitivity,
+    serving_config,
+    snippet,
     verify,
     web,
 )
@@ -28,6 +31,9 @@ for _module in (
     quantize,
     sensitivity,
     explain,
+    copy_app,
     web,
+    snippet,
+    serving_config,
 ):
     _module.register(app)
