@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 # A page that takes this long hangs; processors of test machines are slow and shared.
 PATIENCE = 60_000
+expect.set_options(timeout=PATIENCE)
 
 _CLASSIFY = """
 async (files) => {
@@ -63,7 +64,7 @@ def wait_until_ready(page: Page) -> None:
 
 def wait_until_kept(page: Page) -> None:
     """Waits until the page can do without a network."""
-    expect(page.locator("#offline")).to_have_text("ready", timeout=PATIENCE)
+    expect(page.locator("#offline")).to_have_text("ready")
 
 
 def classify(page: Page, files: Sequence[tuple[str, bytes]]) -> list[Any]:
@@ -92,7 +93,7 @@ def choose(page: Page, image: np.ndarray, name: str = "picture.png") -> None:
     """Chooses a picture with the file input, and waits for the answer."""
     upload: Any = {"name": name, "mimeType": "image/png", "buffer": png(image)}
     page.set_input_files("#file", upload)
-    expect(page.locator("#status")).to_contain_text("most likely", timeout=PATIENCE)
+    expect(page.locator("#status")).to_contain_text("most likely")
 
 
 def shown(page: Page) -> list[str]:

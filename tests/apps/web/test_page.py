@@ -194,17 +194,17 @@ def test_a_new_export_replaces_what_the_browser_kept(
 
 
 def test_a_model_put_there_by_hand_is_noticed(
-    browser: Browser, site: Path, serve: Serve, small_artifacts: Artifacts, tmp_path: Path
+    browser: Browser, site: Path, serve: Serve, exported: Artifacts, tmp_path: Path
 ) -> None:
     folder = tmp_path / "site"
     shutil.copytree(site, folder)
     with serve(folder) as url, open_page(browser, url) as page:
         wait_until_kept(page)
-        shutil.copy(small_artifacts.onnx, folder / "model.onnx")
+        shutil.copy(exported.onnx_int8, folder / "model.onnx")
         page.reload()
         page.get_by_role("button", name="Load it").click()
         # Its own metadata are read.
-        expect(page.locator("#model")).to_have_text("small.keras")
+        expect(page.locator("#scheme")).to_have_text("int8")
 
 
 def cut(size: int) -> Callable[[Path], None]:
