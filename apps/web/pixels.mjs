@@ -18,8 +18,7 @@ const STRIP_ROWS = 256;
  */
 export async function readPixels(file) {
   if (file.size === 0) throw new Error("The file is empty.");
-  const orientation = await readWebpOrientation(file);
-  const bitmap = await decode(file, orientation === 1 ? "from-image" : "none");
+  const { bitmap, orientation } = await decode(file);
   try {
     if (bitmap.width * bitmap.height > MAX_PIXELS) {
       throw new Error("The picture is too large to be decoded safely. Scale it down.");
@@ -33,13 +32,15 @@ export async function readPixels(file) {
   }
 }
 
-async function decode(file, imageOrientation) {
+async function decode(file) {
   try {
-    return await createImageBitmap(file, {
-      imageOrientation,
+    const orientation = await readWebpOrientation(file);
+    const bitmap = await createImageBitmap(file, {
+      imageOrientation: orientation === 1 ? "from-image" : "none",
       colorSpaceConversion: "none",
       premultiplyAlpha: "none",
     });
+    return { bitmap, orientation };
   } catch (error) {
     throw new Error(
       "This is not a picture that the browser can read: it is damaged, too large, or of another format than " +
