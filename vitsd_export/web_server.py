@@ -3,10 +3,23 @@
 import errno
 import http.server
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from vitsd_export.errors import EnvironmentProblem
 from vitsd_export.web_site import HEADERS
+
+# The system's table of types may lack these, or say otherwise.
+CONTENT_TYPES = {
+    **http.server.SimpleHTTPRequestHandler.extensions_map,
+    ".css": "text/css",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".onnx": "application/octet-stream",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+}
 
 _LOOPBACK = "127.0.0.1"
 
@@ -18,25 +31,9 @@ class SiteServer(http.server.ThreadingHTTPServer):
         folder: What it serves.
         port: 0 for any that is free.
 
-    Attributes:
-        types: Content type of each file name extension.
-
     Raises:
         EnvironmentProblem: If the port cannot be had.
     """
-
-    # The system's table of types may lack these, or say otherwise.
-    types: ClassVar[dict[str, str]] = {
-        **http.server.SimpleHTTPRequestHandler.extensions_map,
-        ".css": "text/css",
-        ".html": "text/html; charset=utf-8",
-        ".js": "text/javascript",
-        ".mjs": "text/javascript",
-        ".onnx": "application/octet-stream",
-        ".svg": "image/svg+xml",
-        ".wasm": "application/wasm",
-        ".webmanifest": "application/manifest+json",
-    }
 
     def __init__(self, folder: Path, port: int) -> None:
         def handler(*arguments: Any) -> _Handler:
@@ -64,7 +61,7 @@ class SiteServer(http.server.ThreadingHTTPServer):
 class _Handler(http.server.SimpleHTTPRequestHandler):
     # Connections are kept; every answer carries its length.
     protocol_version = "HTTP/1.1"
-    extensions_map: ClassVar[dict[str, str]] = SiteServer.types
+    extensions_map = CONTENT_TYPES
 
     def end_headers(self) -> None:
         for name, value in HEADERS.items():

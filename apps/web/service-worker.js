@@ -66,6 +66,8 @@ async function answer(event) {
 
 /** Notices a model that was put into the folder by hand. */
 async function refresh(cache, url, cached) {
+  // Else the browser would download the whole model to find out.
+  if (!["etag", "last-modified"].some((header) => cached.headers.has(header))) return;
   const fresh = await fetch(url, { cache: "no-cache" }).catch(() => undefined);
   if (!fresh?.ok) return;
   const isSame = (header) => fresh.headers.get(header) === cached.headers.get(header);

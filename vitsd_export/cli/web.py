@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -49,8 +50,9 @@ def web(
                 f"{megabytes(site.model_bytes)}; onnxruntime-web {site.runtime}"
             )
             if server is not None:
-                print(f"Serving {server.url} to this machine; Ctrl-C ends it.", flush=True)
+                print(f"Serving {server.url} to this machine; Ctrl-C ends it.")
         if server is not None:
+            sys.stdout.flush()
             with contextlib.suppress(KeyboardInterrupt):
                 server.serve_forever()
 

@@ -9,13 +9,12 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
 from tests.apps.node_process import REPOSITORY, find_program
 from tests.command_line import Artifacts, run_command
-from vitsd_export.web_server import SiteServer
+from vitsd_export.web_server import CONTENT_TYPES, SiteServer
 
 _AXE = "4.14.1"
 
@@ -101,7 +100,7 @@ def screenshots() -> Path:
 
 
 class _PlainHandler(http.server.SimpleHTTPRequestHandler):
-    extensions_map: ClassVar[dict[str, str]] = SiteServer.types
+    extensions_map = CONTENT_TYPES
 
     def log_message(self, format: str, *arguments: object) -> None:
         pass
