@@ -14,7 +14,6 @@ class LiteRTClassifier:
     def __init__(self, path: str) -> None:
         with zipfile.ZipFile(path) as extras:
             self.about = json.loads(extras.read("vitsd_export.json"))
-            self.labels = extras.read("labels.txt").decode().split("\n")
         self.run = Interpreter(path).get_signature_runner("serving_default")
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ class OnnxClassifier:
         self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         metadata = self.session.get_modelmeta().custom_metadata_map
         self.about = json.loads(metadata["vitsd_export"])
-        self.labels = metadata["labels"].split("\n")
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         image, answer = self.about["input"], self.about["output"]

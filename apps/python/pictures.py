@@ -120,7 +120,11 @@ def main(open_classifier: Callable[[str], Any], damaged: tuple[type[Exception], 
         )
     except (OSError, *damaged) as error:
         reason = str(error).splitlines()[0]
-        sys.exit(_fail(f"{options.model}: the model is cut short, damaged or too new ({reason})"))
+        sys.exit(
+            _fail(
+                f"{options.model}: the model is cut short, damaged, too new or of another tool ({reason})"
+            )
+        )
     try:
         sys.exit(_run(classify, options))
     except ImportError as error:
@@ -136,7 +140,12 @@ def _run(classify: Any, options: argparse.Namespace) -> int:
         try:
             camera = options.camera is not None
             for picture in camera_frames(source) if camera else [read_picture(source)]:
-                _show(str(source), classify(to_input(picture, size)), classify.labels, options)
+                _show(
+                    str(source),
+                    classify(to_input(picture, size)),
+                    classify.about["labels"],
+                    options,
+                )
         except ValueError as error:
             status = _fail(f"{source}: {error}")
     return status

@@ -1,5 +1,7 @@
 """Every app says of a picture what `predict` and Keras say of it."""
 
+import dataclasses
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,7 +15,17 @@ from tests.apps.odd_pictures import write_unusable
 from tests.apps.running import Ended, largest_difference, run_app
 from tests.command_line import Artifacts
 from tests.keras_models import keras_probabilities
+from tests.runtimes.tiny_artifacts import (
+    CLASSES,
+    SIZE,
+    append_zip,
+    onnx_model,
+    tiny_manifest,
+    write_onnx,
+    write_tflite,
+)
 from vitsd_export.data.labels import CIFAR10_CLASSES
+from vitsd_export.exporters.manifest import MANIFEST_KEY, TensorSpec
 from vitsd_export.pretrained import DEFAULT_MODEL, bundled_path
 
 PYTHON_APP = REPOSITORY / "apps" / "python"
@@ -77,6 +89,70 @@ def test_pictures_of_every_kind_get_the_same_answer(
     for names, limit in ((lossy, 5e-3), (reference.keys() - lossy, 1e-4)):
         part = {name: ended.answers[name] for name in names}
         assert largest_difference(part, {name: reference[name] for name in names}) <= limit
+
+
+@pytest.mark.parametrize("app", ["onnx", "node"])
+def test_a_fixed_batch_of_floats_and_logits_are_heeded(
+    command: list[object], odd_pictures: list[Path], tmp_path: Path
+) -> None:
+    shape = (3, SIZE, SIZE, 3)
+    manifest = dataclasses.replace(
+        tiny_manifest("onnx", "logits"),
+        input=TensorSpec("image", "float32", shape, "pixels 0-255 RGB"),
+    )
+    model = onnx_model(
+        shape=shape,
+        dtype="float32",
+        output="logits",
+        softmax=False,
+        metadata={MANIFEST_KEY: manifest.to_json()},
+    )
+    artifact = tmp_path / "logits.onnx"
+    artifact.write_bytes(model.SerializeToString())
+    ended = run_app(command, artifact, *odd_pictures[:4], "--json")
+    assert (ended.exit_code, ended.errors) == (0, [])
+    reference = predicted(artifact, odd_pictures[:4], CLASSES)
+    assert largest_difference(ended.answers, reference) <= 1e-5
+
+
+def test_a_fixed_batch_of_litert_is_heeded(odd_pictures: list[Path], tmp_path: Path) -> None:
+    artifact = write_tflite(tmp_path / "four.tflite", with_manifest=False, batch=4)
+    shape = (4, SIZE, SIZE, 3)
+    append_zip(
+        artifact,
+        dataclasses.replace(
+            tiny_manifest("tflite"), input=TensorSpec("image", "uint8", shape, "pixels 0-255 RGB")
+        ),
+    )
+    command = [sys.executable, PYTHON_APP / "classify_litert.py"]
+    ended = run_app(command, artifact, *odd_pictures[:4], "--json")
+    assert (ended.exit_code, ended.errors) == (0, [])
+    reference = predicted(artifact, odd_pictures[:4], CLASSES)
+    assert largest_difference(ended.answers, reference) <= 1e-5
+
+
+@pytest.mark.parametrize("app", ["onnx", "litert", "node"])
+def test_a_model_of_another_tool_is_told(command: list[object], app: str, tmp_path: Path) -> None:
+    if app == "litert":
+        artifact = write_tflite(tmp_path / "foreign.tflite", with_manifest=False)
+        reason = "cut short"
+    else:
+        artifact = write_onnx(tmp_path / "foreign.onnx", with_manifest=False)
+        reason = "not written by vitsd-export"
+    assert_refused(run_app(command, artifact, tmp_path / "any.png"), reason)
+
+
+def test_a_folder_stands_for_its_pictures(
+    exported: Artifacts, odd_pictures: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "deep").mkdir()
+    shutil.copy(odd_pictures[0], tmp_path / "deep" / "b.PNG")
+    shutil.copy(odd_pictures[1], tmp_path / "a.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    command = [sys.executable, PYTHON_APP / "classify_onnx.py"]
+    ended = run_app(command, exported.onnx, tmp_path, "--json")
+    assert (ended.exit_code, ended.errors) == (0, [])
+    assert list(ended.answers) == [str(tmp_path / "a.png"), str(tmp_path / "deep" / "b.PNG")]
 
 
 @pytest.mark.parametrize(("app", "kind"), APPS)
