@@ -54,6 +54,18 @@ def test_the_readmes_command_runs_in_the_folder(
     )
 
 
+def test_the_web_app_is_the_site_of_the_artifact(exported: Artifacts, tmp_path: Path) -> None:
+    find_program("npm")
+    folder = tmp_path / "site"
+    outcome = run_command("app", "web", exported.onnx, "-o", folder)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "http.server" in outcome.stdout
+    assert (folder / "index.html").is_file()
+    assert (folder / "model.onnx").read_bytes() == exported.onnx.read_bytes()
+    assert run_command("app", "web", exported.onnx, "-o", folder).exit_code == 2
+    assert run_command("app", "web", exported.onnx, "-o", folder, "--force").exit_code == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["onnx", "tflite"])
 def test_the_requirements_are_all_that_is_needed(
@@ -105,6 +117,7 @@ def test_an_app_beside_its_artifact(exported: Artifacts, tmp_path: Path) -> None
     ("app", "kind", "reason"),
     [
         ("node", "tflite", "reads an ONNX file"),
+        ("web", "tflite", "LiteRT"),
         ("python", "saved_model", "ONNX file or a LiteRT file"),
     ],
 )
