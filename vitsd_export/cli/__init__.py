@@ -2,6 +2,7 @@
 
 from vitsd_export.cli import (
     convert,
+    copy_app,
     explain,
     export,
     inspect,
@@ -9,7 +10,10 @@ from vitsd_export.cli import (
     quantize,
     schemes,
     sensitivity,
+    serving_config,
+    snippet,
     verify,
+    web,
 )
 from vitsd_export.cli.app import app, main
 from vitsd_export.cli.state import State
@@ -27,5 +31,9 @@ for _module in (
     quantize,
     sensitivity,
     explain,
+    copy_app,
+    web,
+    snippet,
+    serving_config,
 ):
     _module.register(app)
