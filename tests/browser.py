@@ -9,9 +9,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 
-@contextmanager
-def open_browser() -> Iterator[Browser]:
-    """Yields a browser; skips the test where there is none, unless CI is set, which must have it."""
+def find_chromium() -> str:
+    """Returns the program; skips the test where there is none, unless CI is set, which must have it."""
     found = (
         os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     )
@@ -19,6 +18,13 @@ def open_browser() -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail("CI needs Chromium: apt-get install chromium")
         pytest.skip("no Chromium on this machine")
+    return found
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """Yields a browser, or skips the test as `find_chromium` does."""
+    found = find_chromium()
     with sync_playwright() as playwright:
         # Its sandbox refuses to run as root.
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])

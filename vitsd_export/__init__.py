@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 _HOME = {
     "ArtifactInfo": "vitsd_export.inspection",
     "CalibrationSource": "vitsd_export.export",
+    "Classification": "vitsd_export.runtimes.classifier",
+    "Classifier": "vitsd_export.runtimes.classifier",
     "Converted": "vitsd_export.to_keras",
     "EnvironmentProblem": "vitsd_export.errors",
     "Export": "vitsd_export.export",

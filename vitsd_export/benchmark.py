@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Unpack
 
 from vitsd_export import __version__
+from vitsd_export.data.labels import default_labels
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import UsageError
 from vitsd_export.exporters.manifest import Manifest
@@ -131,7 +132,7 @@ def benchmark_artifacts(
         candidates,
         reference=answers.probabilities,
         images=images,
-        class_names=loaded.labels or images.class_names,
+        class_names=loaded.labels or default_labels(loaded.num_classes),
         settings=settings,
         speed=alone[0] if alone else None,
         on_row=keep,

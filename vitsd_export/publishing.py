@@ -55,6 +55,29 @@ def check_target(target: Path, *, folder: bool) -> None:
         raise _problem(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), target)
 
 
+def check_new_folder(target: Path, *, force: bool = False) -> None:
+    """Checks that a folder of files can be written: it is not there yet, or empty.
+
+    Args:
+        target: The folder.
+        force: Whether it may hold something.
+
+    Raises:
+        InputError: If the folder around it does not exist.
+        UsageError: If it is a file, or holds something and `force` is not given.
+        EnvironmentProblem: If the folder around it cannot be written to.
+    """
+    if not target.exists():
+        check_target(target, folder=True)
+    elif not target.is_dir():
+        raise UsageError(f"{target} is a file; give the name of a folder.")
+    elif any(target.iterdir()) and not force:
+        raise UsageError(
+            f"The folder {target} is not empty. Choose another --output, or --force where the command "
+            "has it."
+        )
+
+
 @contextlib.contextmanager
 def staging(target: Path) -> Iterator[Path]:
     """Yields a path beside the target to write to; what is left there is removed in the end.
@@ -95,3 +118,15 @@ def publish(staged: Path, target: Path) -> None:
     except OSError:
         os.rename(old, target)
         raise
+
+
+def publish_folder(staged: Path, target: Path) -> None:
+    """Gives a staged folder the target's name, or moves its files into the folder that is there.
+
+    Files of the same names are replaced, one after another; others stay.
+    """
+    if not target.exists():
+        os.rename(staged, target)
+        return
+    for path in staged.iterdir():
+        os.replace(path, target / path.name)

@@ -77,7 +77,7 @@ def plan(
         names = ", ".join(entry.candidate.name for entry in entries)
         raise UsageError(f"No candidate is called like {' or '.join(only)}. There are: {names}.")
     # What stands beside its peer brings it along.
-    kept |= {entry.candidate.peer for entry in entries if entry.candidate.name in kept} - {None}
+    kept |= {entry.candidate.peer or "" for entry in entries if entry.candidate.name in kept}
     return tuple(entry for entry in entries if entry.candidate.name in kept)
 
 

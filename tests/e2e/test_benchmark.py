@@ -146,6 +146,16 @@ def test_an_artifact_that_no_runtime_loads_is_a_row(
     assert len(sound_row["latencies"]) == 2
 
 
+def test_a_run_without_one_sound_artifact_ends_with_3(
+    small_model: Path, small_artifacts: Artifacts, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(small_artifacts.onnx.read_bytes()[:5000])
+    outcome = bench(broken, "--reference", small_model, "--runtime", "onnxruntime", "--json")
+    assert outcome.exit_code == 3
+    assert "None of the artifacts" in outcome.error
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

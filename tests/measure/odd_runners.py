@@ -118,3 +118,10 @@ class Wide(NumpyRunner):
     def __init__(self, path: Path, *, threads: int | None = None, batch_size: int = 4) -> None:
         super().__init__(path, threads=threads, batch_size=batch_size)
         self._image_size = 2 * SIZE
+
+
+class DiesWhileTelling(NumpyRunner):
+    """Answers, and dies when it is asked what ran."""
+
+    def delegation(self) -> None:
+        os.abort()

@@ -182,6 +182,17 @@ def test_the_ones_that_break_do_not_stop_the_others(tiny: Path) -> None:
     assert not _workers()
 
 
+def test_one_that_cannot_say_what_ran_is_measured_all_the_same(tiny: Path) -> None:
+    row = run(
+        [numpy_candidate("a", "DiesWhileTelling", tiny / "tiny.onnx")], batches=(1,), launches=1
+    )["a"]
+    assert row.failure is None
+    assert len(row.latencies) == 1
+    assert row.delegation is not None
+    assert row.delegation.provider == "unknown"
+    assert "SIGABRT while telling what ran" in row.delegation.note
+
+
 def test_what_an_earlier_run_holds_is_not_measured_again(tiny: Path) -> None:
     file = tiny / "tiny.onnx"
     first = numpy_candidate("first", "NumpyRunner", file)

@@ -252,6 +252,7 @@ def test_false_alarms_are_rare_and_real_changes_are_found() -> None:
 
 
 @hypothesis.given(st.floats(0.01, 100), st.floats(0.01, 100), st.tuples(*(st.floats(0, 0.5),) * 4))
+@hypothesis.settings(deadline=None)
 def test_change_backwards_is_the_inverse(old: float, new: float, halves: tuple[float, ...]) -> None:
     one = Interval(old, old * (1 - halves[0]), old * (1 + halves[1]))
     other = Interval(new, new * (1 - halves[2]), new * (1 + halves[3]))

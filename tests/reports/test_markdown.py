@@ -101,14 +101,14 @@ def test_a_fence_in_the_command_does_not_end_the_block() -> None:
 
 
 @hypothesis.given(st.text(max_size=30))
-@hypothesis.settings(max_examples=300)
+@hypothesis.settings(max_examples=300, deadline=None)
 def test_escaped_text_is_text(text: str) -> None:
     shown = plain(text).strip()
-    for markdown in (f"# {escape(text)}", f"- {escape(text)}", f"x {escape(text)}"):
-        inline = [token for token in PARSER.parse(markdown) if token.type == "inline"]
-        read = "".join(text_of(token) for token in inline)
+    for before, kept in (("# ", ""), ("- ", ""), ("x ", "x ")):
+        tokens = PARSER.parse(before + escape(text))
+        read = "".join(text_of(token) for token in tokens if token.type == "inline")
         # Markdown trims Unicode's spaces, too, at the ends.
-        assert read.removeprefix("x").strip() == shown.removeprefix("x").strip()
+        assert read.strip() == (kept + shown).strip()
 
 
 def test_escaping_leaves_figures_alone() -> None:

@@ -11,6 +11,8 @@ from vitsd_export.runtimes.litert_delegation import read_delegation
 from vitsd_export.runtimes.litert_runner import LiteRTKernelsRunner, LiteRTRunner
 from vitsd_export.runtimes.onnxruntime_delegation import summarize_profile
 from vitsd_export.runtimes.onnxruntime_runner import OnnxRuntimeRunner
+from vitsd_export.runtimes.saved_model_runner import SavedModelRunner
+from vitsd_export.runtimes.tensorflow_delegation import summarize_parts
 
 
 def test_xnnpack_is_seen_to_take_all_but_the_cast(small_artifacts: Artifacts) -> None:
@@ -93,6 +95,34 @@ def test_nodes_of_several_providers_are_counted_in_parts() -> None:
     )
     assert (told.provider, told.partitions, told.delegated, told.operators) == ("Fast", 2, 3, 4)
     assert told.note == "on other providers: Slow ×1; as it runs: Gemm ×2, Add ×1, Erf ×1"
+
+
+def test_tensorflow_tells_its_device(tiny_saved_model: Path) -> None:
+    with SavedModelRunner(tiny_saved_model) as runner:
+        told = runner.delegation()
+    assert told is not None
+    assert told.provider == "TensorFlow CPU:0"
+    assert (told.partitions, told.delegated) == (1, told.operators)
+    # One dense layer and its softmax; the matrix product may be oneDNN's, by another name.
+    assert "MatMul" in told.note
+    assert "Softmax" in told.note
+
+
+def test_nodes_of_tensorflow_are_counted_by_device_and_by_onednn() -> None:
+    pytest.importorskip("tensorflow")
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+
+    graphs = [GraphDef(), GraphDef()]
+    for graph, device, ops in (
+        (graphs[0], "CPU:0", ("_Arg", "Const", "_MklMatMul", "AddV2", "_MklMatMul")),
+        (graphs[1], "GPU:0", ("Softmax", "_Retval")),
+    ):
+        for op in ops:
+            graph.node.add(op=op, device=f"/job:localhost/replica:0/task:0/device:{device}")
+    told = summarize_parts(graphs)
+    assert (told.provider, told.partitions) == ("TensorFlow CPU:0", 1)
+    assert (told.delegated, told.operators) == (3, 4)
+    assert told.note == "oneDNN's kernels: 2; as it runs: _MklMatMul ×2, AddV2 ×1, Softmax ×1"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from vitsd_export.cli import (
     benchmark,
     convert,
+    copy_app,
     explain,
     export,
     inspect,
@@ -10,7 +11,10 @@ from vitsd_export.cli import (
     quantize,
     schemes,
     sensitivity,
+    serving_config,
+    snippet,
     verify,
+    web,
 )
 from vitsd_export.cli.app import app, main
 from vitsd_export.cli.state import State
@@ -29,5 +33,9 @@ for _module in (
     sensitivity,
     explain,
     benchmark,
+    copy_app,
+    web,
+    snippet,
+    serving_config,
 ):
     _module.register(app)

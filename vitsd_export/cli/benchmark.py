@@ -19,7 +19,12 @@ from vitsd_export.cli.options import (
 )
 from vitsd_export.cli.output import print_json, show_progress_bar
 from vitsd_export.cli.state import State
-from vitsd_export.errors import EnvironmentProblem, VerificationError, VitsdExportError
+from vitsd_export.errors import (
+    EnvironmentProblem,
+    InputError,
+    VerificationError,
+    VitsdExportError,
+)
 
 if TYPE_CHECKING:
     from vitsd_export.measure.results import Results
@@ -125,9 +130,13 @@ def benchmark(
     if comparison is not None and comparison.regressed:
         print(f"error: Worse than {compare}, beyond the tolerance.", file=sys.stderr)
         raise typer.Exit(VerificationError.exit_code)
-    if all(row.parity is None for row in results.rows):
-        print("error: None of the artifacts could be measured.", file=sys.stderr)
-        raise typer.Exit(VerificationError.exit_code)
+    measured = [row for row in results.rows if row.parity and row.candidate.format != "keras"]
+    if not measured:
+        print(
+            "error: None of the artifacts could be measured. The results say why of each.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(InputError.exit_code)
 
 
 def _settings(

@@ -69,9 +69,7 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-                _check_white_is_known(image, where)
-                image.load()
-                return _to_rgb(_upright(image))
+                return image_pixels(image, where)
         except Image.DecompressionBombError as error:
             raise InputError(
                 f"The image {where} is too large to be decoded safely ({error}). Scale it down."
@@ -82,9 +80,32 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
                 f"{', '.join(_FORMATS)}. Convert it."
             ) from error
         except _DECODE_ERRORS as error:
-            raise InputError(
-                f"The image {where} is truncated or damaged ({error}). Replace it."
-            ) from error
+            raise _damaged(where, error) from error
+
+
+def image_pixels(image: Image.Image, where: str = "in memory") -> np.ndarray:
+    """Returns the pixels of a Pillow image of any mode as `read_image` does.
+
+    Args:
+        image: The image; it stays as it is, apart from being loaded.
+        where: What it is, for the message.
+
+    Returns:
+        [height, width, 3] uint8 RGB pixels.
+
+    Raises:
+        InputError: If its file is damaged, or nothing says which of its values is white.
+    """
+    _check_white_is_known(image, where)
+    try:
+        image.load()
+        return _to_rgb(_upright(image))
+    except _DECODE_ERRORS as error:
+        raise _damaged(where, error) from error
+
+
+def _damaged(where: str, error: Exception) -> InputError:
+    return InputError(f"The image {where} is truncated or damaged ({error}). Replace it.")
 
 
 def resize_image(image: np.ndarray, size: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -81,20 +80,25 @@ def ask_candidate(
             answers.append(answer)
             told(min(start + _CHUNK, len(images)))
         memory, _ = process.ask("telling its memory", "memory")
-        delegation, _ = process.ask("telling what ran", "delegation")
+        delegation = _delegation(process)
         products, constants = _products(process, candidate)
     return Answered(
         versions=versions,
         probabilities=np.concatenate(answers),
-        delegation=_delegation(delegation["delegation"]),
+        delegation=delegation,
         products=products,
         constants=constants,
         resident=int(memory["rss"]),
     )
 
 
-def _delegation(told: dict[str, Any] | None) -> Delegation | None:
-    return None if told is None else Delegation(**told)
+def _delegation(process: WorkerProcess) -> Delegation | None:
+    try:
+        told, _ = process.ask("telling what ran", "delegation")
+    except WorkerFailed as error:
+        # It has answered: that it cannot say how is no failure of the artifact.
+        return Delegation("unknown", None, None, None, str(error))
+    return None if told["delegation"] is None else Delegation(**told["delegation"])
 
 
 def _products(
@@ -102,7 +106,11 @@ def _products(
 ) -> tuple[tuple[Product, ...] | None, int]:
     if candidate.format not in _READABLE:
         return None, 0
-    told, _ = process.ask("reading the graph", "products", path=candidate.path)
+    try:
+        told, _ = process.ask("reading the graph", "products", path=candidate.path)
+    except WorkerFailed:
+        # Another tool's file may run and still be beyond what is read here.
+        return None, 0
     products = tuple(Product("", numbers, count, size) for numbers, count, size in told["products"])
     return products, int(told["constants"])
 

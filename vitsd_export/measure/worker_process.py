@@ -149,12 +149,13 @@ class WorkerProcess:
         words = self._last_words()
         if any(word in words for word in _OUT_OF_MEMORY):
             return f"crashed: out of memory while {doing}"
-        if code == -signal.SIGKILL:
-            return f"crashed: SIGKILL while {doing}, as the system does to a process when memory is short"
         if code < 0:
-            return f"crashed: {signal.Signals(-code).name} while {doing}"
+            name = signal.Signals(-code).name
+            # Nobody else does that to a worker.
+            hint = ", as the system does when memory is short" if name == "SIGKILL" else ""
+            return f"crashed: {name} while {doing}{hint}"
         last = next((line for line in reversed(words.splitlines()) if line.strip()), "")
-        return f"crashed: exit code {code} while {doing}" + (f": {last.strip()}" if last else "")
+        return f"crashed: exit code {code} while {doing}" + (f": {last.strip()[:240]}" if last else "")
 
     def _last_words(self) -> str:
         end = self._errors.seek(0, os.SEEK_END)
@@ -175,8 +176,10 @@ class WorkerProcess:
             pass
         finally:
             self.kill()
-            self._reader.join()
-            cast(BinaryIO, self._process.stdout).close()
+            # A process that the runtime has started may hold the pipe, and with it the reader.
+            self._reader.join(_SECONDS_TO_END)
+            if not self._reader.is_alive():
+                cast(BinaryIO, self._process.stdout).close()
             self._errors.close()
 
     def __enter__(self) -> Self:

@@ -10,6 +10,8 @@ from vitsd_export.reports.wording import count, milliseconds, plain
 
 # More would be ink: these are evenly spaced quantiles of the samples.
 _MOST_MARKS = 60
+# A call that the system held up for long would squeeze all others together.
+_SHOWN = 0.95
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def distributions(results: Results, setting: Setting) -> Distributions | None:
             found.append((row, samples))
     if not found:
         return None
-    shown = [_quantile(samples, share) for _, samples in found for share in (0, 0.99)]
+    shown = [_quantile(samples, share) for _, samples in found for share in (0, _SHOWN)]
     scale = scale_of(shown, may_be_logarithmic=True, least_span=max(shown) * 0.2, margin=0.03)
     strips = []
     for row, samples in found:

@@ -3,11 +3,10 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A rectangle; y grows downwards."""
 
     left: float
@@ -32,8 +31,7 @@ class Box:
         )
 
 
-@dataclass(frozen=True)
-class Marker:
+class Marker(NamedTuple):
     """A point with the size of its label.
 
     Attributes:
@@ -51,13 +49,12 @@ class Marker:
     height: float
 
 
-@dataclass(frozen=True)
-class Placement:
+class Placement(NamedTuple):
     """Where a label stands.
 
     Attributes:
         box: Its rectangle.
-        is_far: Whether a line must lead to its point.
+        is_far: Whether a line must lead to its point, because it is far, or no nearer than another.
     """
 
     box: Box
@@ -70,12 +67,21 @@ _DISTANCES = (4.0, 12.0, 22.0, 34.0, 48.0, 64.0, 84.0, 108.0, 136.0, 168.0)
 _NEAR = 12.0
 # Air between two labels.
 _GAP = 2.0
+# A label that is hardly nearer to its own point than to another needs a line, too.
+_AMBIGUOUS = 6.0
+# What a line costs, in pixels of distance: a label that needs none is easier to read.
+_LINE = 8.0
 # What it costs, in pixels of distance, if the line to a label runs through another point.
 _THROUGH_POINT = 40.0
 # Labels placed early know nothing of the later ones; a second round lets them move.
 _ROUNDS = 2
-# Tries to find room for all, those without it first in the next.
-_TRIES = 4
+# Points with this many near them, themselves among them, are crowded.
+_CROWD = 4
+# A line longer than this, or through several points, tells nobody which point it means.
+_DEAREST = 150.0
+# If there is no room for all, those without it come first in the next try; and the labels of crowded points
+# keep this far off, because close ones shut all others in.
+_TRIES = (0.0, 0.0, 34.0, 64.0, 108.0)
 
 
 def place_labels(markers: Sequence[Marker], area: Box) -> list[Placement | None]:
@@ -83,7 +89,7 @@ def place_labels(markers: Sequence[Marker], area: Box) -> list[Placement | None]
 
     Each label in turn, that with most neighbours first, takes the place nearest to its point whose line
     runs through as few other points as possible; then each may take a better one, the others given. If
-    one finds none, all is done again with that one first.
+    one finds none, all is done again, in another order and with more distance.
     """
     discs = [_around(marker, marker.radius) for marker in markers]
     crowding = [
@@ -92,11 +98,12 @@ def place_labels(markers: Sequence[Marker], area: Box) -> list[Placement | None]
     ]
     order = sorted(range(len(markers)), key=lambda number: -crowding[number])
     best: list[Placement | None] = [None] * len(markers)
-    for _ in range(_TRIES):
+    for closest in _TRIES:
         found: list[Placement | None] = [None] * len(markers)
         for number in order * _ROUNDS:
             found[number] = None
-            found[number] = _best(number, markers, discs, found, area)
+            least = closest if crowding[number] >= _CROWD else 0.0
+            found[number] = _best(number, markers, discs, found, area, least)
         if found.count(None) < best.count(None):
             best = found
         if None not in found:
@@ -118,6 +125,7 @@ def _best(
     discs: Sequence[Box],
     found: Sequence[Placement | None],
     area: Box,
+    closest: float,
 ) -> Placement | None:
     marker = markers[number]
     taken = [placement.box for placement in found if placement is not None]
@@ -126,30 +134,49 @@ def _best(
         for other, placement in zip(markers, found, strict=True)
         if placement is not None and placement.is_far
     ]
+    # A point that lies on this one is in the way of every line.
     cores = [
-        _around(other, max(other.radius / 2, 3.0))
-        for place, other in enumerate(markers)
-        if place != number
+        core
+        for other in markers
+        if not (core := _around(other, max(other.radius / 2, 3.0))).holds(_around(marker, 0.0))
     ]
-    best, least = None, math.inf
+    obstacles = (*taken, *discs)
+    best, least = None, _DEAREST
     for distance, degrees in itertools.product(_DISTANCES, _DIRECTIONS):
         if distance >= least:
             break
+        if distance < closest:
+            continue
         box = _box_at(marker, distance, math.radians(degrees))
+        if not area.holds(box):
+            continue
         roomy = Box(box.left - _GAP, box.top - _GAP, box.right + _GAP, box.bottom + _GAP)
-        if not area.holds(box) or any(roomy.overlaps(other) for other in (*discs, *taken)):
+        if any(roomy.overlaps(other) for other in obstacles):
             continue
         if any(_crosses(line, roomy) for line in lines):
             continue
         cost = distance
-        if distance > _NEAR:
+        is_far = distance > _NEAR or any(
+            place != number and _gap(other, box) < _gap(marker, box) + _AMBIGUOUS
+            for place, other in enumerate(markers)
+        )
+        if is_far:
+            cost += _LINE
+            if cost >= least:
+                continue
             line = leader(marker, box)
             if any(_crosses(line, other) for other in taken):
                 continue
             cost += _THROUGH_POINT * sum(_crosses(line, core) for core in cores)
         if cost < least:
-            best, least = Placement(box, distance > _NEAR), cost
+            best, least = Placement(box, is_far), cost
     return best
+
+
+def _gap(marker: Marker, box: Box) -> float:
+    """Returns the distance of a label from the edge of a disc."""
+    _, _, x, y = leader(marker, box)
+    return math.hypot(x - marker.x, y - marker.y) - marker.radius
 
 
 def _around(marker: Marker, reach: float) -> Box:
@@ -169,6 +196,11 @@ def _box_at(marker: Marker, distance: float, angle: float) -> Box:
 def _crosses(line: tuple[float, float, float, float], box: Box) -> bool:
     """Says whether a segment enters a rectangle: Liang and Barsky, 1984, doi:10.1145/357332.357333."""
     x1, y1, x2, y2 = line
+    # Most are far apart.
+    if (x1 <= box.left and x2 <= box.left) or (x1 >= box.right and x2 >= box.right):
+        return False
+    if (y1 <= box.top and y2 <= box.top) or (y1 >= box.bottom and y2 >= box.bottom):
+        return False
     enter, leave = 0.0, 1.0
     for step, room in (
         (x1 - x2, x1 - box.left),

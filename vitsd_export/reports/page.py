@@ -102,11 +102,7 @@ def render_page(results: Results) -> str:
                 "failures": tables.failures,
             }.items()
         },
-        worst=[
-            (plain(row.candidate.name), row.parity.worst)
-            for row in results.rows
-            if row.parity is not None and row.parity.worst
-        ],
+        worst=_worst(results),
         describe=_describe,
         colours=_colours(results),
         provenance=_provenance(results),
@@ -124,6 +120,16 @@ def _setting_view(results: Results, setting: tables.Setting) -> _SettingView:
         plot.left_out if plot else (),
         distributions(results, setting),
     )
+
+
+def _worst(results: Results) -> list[tuple[str, tuple[WorstImage, ...]]]:
+    """Returns the worst images by candidate, the one that strays farthest first."""
+    found = [
+        (plain(row.candidate.name), row.parity.worst)
+        for row in results.rows
+        if row.parity is not None and row.parity.worst
+    ]
+    return sorted(found, key=lambda pair: -pair[1][0].max_abs_difference)
 
 
 def _asset(name: str) -> str:

@@ -126,8 +126,22 @@ def front_line(plot: Pareto) -> list[tuple[float, float]]:
 
 
 def label_width(text: str, font: float) -> float:
-    """Returns room enough for text in any of the usual sans-serif fonts."""
-    return 0.6 * font * columns(text)
+    """Returns room enough for text in any of the usual sans-serif fonts.
+
+    The widths, in ems, are those of the widest of them, Verdana and DejaVu Sans, rounded up.
+    """
+    return font * sum(_letter_width(letter) for letter in text)
+
+
+def _letter_width(letter: str) -> float:
+    if letter in "mwMW@%…—":
+        return 1.0
+    if letter in " iljtfrI.,:;'|!()[]/-":
+        return 0.42
+    if letter.isascii() and (letter.islower() or letter.isdigit() or letter == "_"):
+        return 0.65
+    # Capitals and most other scripts; Chinese characters are a square.
+    return 1.05 if columns(letter) == 2 else 0.82
 
 
 def _height(row: Row, has_accuracy: bool) -> float | None:

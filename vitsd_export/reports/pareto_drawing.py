@@ -1,5 +1,6 @@
 """The plot of accuracy against latency in the pixels of an SVG."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,7 +58,7 @@ class Drawing:
     """Everything the SVG needs, in pixels.
 
     Attributes:
-        kind: `wide` with names as labels, `narrow` with numbers that a list below explains.
+        kind: `wide`, with names as labels if there is room, or `narrow`, always with numbers.
         width: Of the picture.
         height: Of the picture.
         area: Within the axes.
@@ -67,7 +68,7 @@ class Drawing:
         y_ticks: Of the vertical axis.
         dots: From the largest to the least.
         labels: Those for which there is room.
-        unlabelled: Number of the others.
+        is_numbered: Whether labels are numbers, because there is no room for all the names.
         front: Corners of the line along the front.
         keys: What sizes the discs stand for.
     """
@@ -82,7 +83,7 @@ class Drawing:
     y_ticks: tuple[Tick, ...]
     dots: tuple[Dot, ...]
     labels: tuple[Label, ...]
-    unlabelled: int
+    is_numbered: bool
     front: tuple[tuple[float, float], ...]
     keys: tuple[Key, ...]
 
@@ -103,20 +104,11 @@ def draw(plot: Pareto, *, is_narrow: bool) -> Drawing:
         Dot(x_of(point.x), y_of(point.y), plot.radius(point.bytes, largest), point)
         for point in plot.points
     )
-    texts = [
-        str(dot.point.number) if is_narrow else shorten(dot.point.name, _LONGEST_LABEL)
-        for dot in dots
-    ]
-    markers = [
-        Marker(dot.x, dot.y, dot.radius, label_width(text, _FONT), _FONT * 1.25)
-        for dot, text in zip(dots, texts, strict=True)
-    ]
-    labels = []
-    for marker, text, placed in zip(markers, texts, place_labels(markers, area), strict=True):
-        if placed is not None:
-            box = placed.box
-            line = leader(marker, box) if placed.is_far else None
-            labels.append(_label(marker, box, text, line))
+    names = [shorten(dot.point.name, _LONGEST_LABEL) for dot in dots]
+    labels = None if is_narrow else _labels(dots, names, area)
+    is_numbered = labels is None or len(labels) < len(dots)
+    if is_numbered:
+        labels = _labels(dots, [str(dot.point.number) for dot in dots], area)
     line_of_front = [(x_of(x), y_of(y)) for x, y in front_line(plot)]
     logarithmic = ", logarithmic" if plot.x.is_logarithmic else ""
     return Drawing(
@@ -129,11 +121,25 @@ def draw(plot: Pareto, *, is_narrow: bool) -> Drawing:
         tuple(Tick(x_of(tick), f"{tick:g}") for tick in plot.x.ticks),
         tuple(Tick(y_of(tick), f"{100 * tick:g} %") for tick in plot.y.ticks),
         dots,
-        tuple(labels),
-        len(dots) - len(labels),
+        tuple(labels or ()),
+        is_numbered,
         tuple(_steps(line_of_front)),
         _keys(plot, largest, area),
     )
+
+
+def _labels(dots: Sequence[Dot], texts: Sequence[str], area: Box) -> list[Label]:
+    """Returns the labels that there is room for."""
+    markers = [
+        Marker(dot.x, dot.y, dot.radius, label_width(text, _FONT), _FONT * 1.25)
+        for dot, text in zip(dots, texts, strict=True)
+    ]
+    labels = []
+    for marker, text, placed in zip(markers, texts, place_labels(markers, area), strict=True):
+        if placed is not None:
+            line = leader(marker, placed.box) if placed.is_far else None
+            labels.append(_label(marker, placed.box, text, line))
+    return labels
 
 
 def _label(

@@ -55,16 +55,18 @@ def write_plots(results: Results, folder: Path) -> tuple[Path, ...]:
     """
     _require_matplotlib()
     found = settings(results)
-    figures = []
-    if found:
-        figures.append(("pareto.png", _pareto(results, found[0])))
-        figures.append(("ratios.png", _ratios(results, found[0])))
-    figures.append(("limit.png", _limits(results)))
     written = []
-    for name, figure in figures:
-        if figure is not None:
-            _save(figure, folder / name)
-            written.append(folder / name)
+    with warnings.catch_warnings():
+        # A candidate may be named in a script that the bundled font lacks; its box does no harm.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figures = {"limit.png": _limits(results)}
+        if found:
+            figures["pareto.png"] = _pareto(results, found[0])
+            figures["ratios.png"] = _ratios(results, found[0])
+        for name, figure in figures.items():
+            if figure is not None:
+                _save(figure, folder / name)
+                written.append(folder / name)
     return tuple(written)
 
 
@@ -122,17 +124,39 @@ def _pareto(results: Results, setting: Setting) -> "Figure | None":
 
 
 def _write_labels(figure: "Figure", axes: "Axes", plot: Pareto) -> None:
-    """Writes the names of the points where they cover nothing, measured in the picture's own font."""
+    """Writes the names of the points; where there is no room for all, numbers and a list beside the panel."""
+    names = [shorten(point.name, _LONGEST_NAME) for point in plot.points]
+    if _place_texts(figure, axes, plot, names, must_be_all=True):
+        return
+    listed = sorted(zip((point.number for point in plot.points), names, strict=True))
+    axes.text(
+        1.01,
+        1.0,
+        "\n".join(f"{number}  {name}" for number, name in listed),
+        transform=axes.transAxes,
+        va="top",
+        fontsize=_FONT - 1,
+        parse_math=False,
+    )
+    numbers = [str(point.number) for point in plot.points]
+    _place_texts(figure, axes, plot, numbers, must_be_all=False)
+
+
+def _place_texts(
+    figure: "Figure", axes: "Axes", plot: Pareto, texts: Sequence[str], *, must_be_all: bool
+) -> bool:
+    """Writes texts where they cover nothing, measured in the picture's own font; says whether it did."""
     # The layout settles where the axes lie; it must not move them afterwards.
+    figure.set_layout_engine("constrained")
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     pixels = _DPI / 72
-    texts, markers = [], []
-    for point in plot.points:
+    written, markers = [], []
+    for point, text in zip(plot.points, texts, strict=True):
         x, y = axes.transData.transform((point.x, point.y))
-        text = axes.annotate(
-            shorten(point.name, _LONGEST_NAME),
+        shown = axes.annotate(
+            text,
             (point.x, point.y),
             xytext=(0, 0),
             textcoords="offset pixels",
@@ -140,30 +164,34 @@ def _write_labels(figure: "Figure", axes: "Axes", plot: Pareto) -> None:
             parse_math=False,
             va="bottom",
         )
-        extent = text.get_window_extent(renderer)
-        radius = plot.radius(point.bytes, _LARGEST_RADIUS) * pixels
-        # In matplotlib y grows upwards; distances are in pixels of a screen.
+        extent = shown.get_window_extent(renderer)
+        # In points of print, as the radius; in matplotlib y grows upwards.
         markers.append(
             Marker(
                 x / pixels,
                 -y / pixels,
-                radius / pixels,
+                plot.radius(point.bytes, _LARGEST_RADIUS),
                 extent.width / pixels,
                 extent.height / pixels,
             )
         )
-        texts.append(text)
+        written.append(shown)
     box = axes.get_window_extent(renderer)
     area = Box(box.x0 / pixels, -box.y1 / pixels, box.x1 / pixels, -box.y0 / pixels)
     placements = place_labels(markers, area)
-    for text, marker, placement in zip(texts, markers, placements, strict=True):
+    if must_be_all and None in placements:
+        for shown in written:
+            shown.remove()
+        return False
+    for shown, marker, placement in zip(written, markers, placements, strict=True):
         if placement is None:
-            text.remove()
+            shown.remove()
             continue
         left, bottom = placement.box.left - marker.x, marker.y - placement.box.bottom
-        text.set_position((left * pixels, bottom * pixels))
+        shown.set_position((left * pixels, bottom * pixels))
         if placement.is_far:
             _draw_leader(axes, marker, placement.box, pixels)
+    return True
 
 
 def _draw_leader(axes: "Axes", marker: Marker, box: Box, pixels: float) -> None:
@@ -270,8 +298,6 @@ def _require_matplotlib() -> None:
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    with staging(path) as staged, warnings.catch_warnings():
-        # A candidate may be named in a script that the bundled font lacks; its box does no harm.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+    with staging(path) as staged:
         figure.savefig(staged, format="png")
         publish(staged, path)

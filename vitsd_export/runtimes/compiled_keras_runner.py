@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from vitsd_export.runtimes.base import ImageRunner, TensorInfo
+from vitsd_export.runtimes.delegation import Delegation
+from vitsd_export.runtimes.tensorflow_delegation import read_delegation
 
 
 class _CompiledKerasRunner(ImageRunner):
@@ -47,6 +49,7 @@ class _CompiledKerasRunner(ImageRunner):
             batch_size=batch_size,
         )
         self.output_meaning = "probabilities" if answers_probabilities(loaded) else "logits"
+        self._model = model
         self._call = self._compile(model)
 
     @abc.abstractmethod
@@ -57,7 +60,7 @@ class _CompiledKerasRunner(ImageRunner):
         return np.asarray(self._call(pixels.astype(self._input.dtype, copy=False)), np.float32)
 
     def _release(self) -> None:
-        del self._call
+        del self._call, self._model
 
 
 class KerasTensorFlowRunner(_CompiledKerasRunner):
@@ -83,6 +86,12 @@ class KerasTensorFlowRunner(_CompiledKerasRunner):
             lambda pixels: model(pixels, training=False), input_signature=[signature]
         )
         return lambda pixels: compiled(tf.constant(pixels)).numpy()
+
+    def delegation(self) -> Delegation | None:
+        """Returns on what device TensorFlow ran the nodes, of the model compiled once more."""
+        again = self._compile(self._model)
+        pixels = np.zeros((1, self.image_size, self.image_size, 3), self._input.dtype)
+        return read_delegation(lambda: again(pixels))
 
 
 class KerasJaxRunner(_CompiledKerasRunner):

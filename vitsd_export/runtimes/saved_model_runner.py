@@ -9,8 +9,10 @@ from vitsd_export.backend import import_tensorflow, set_tensorflow_threads
 from vitsd_export.errors import InputError
 from vitsd_export.exporters.manifest import Manifest, read_saved_model_manifest
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, TensorInfo, first_line
+from vitsd_export.runtimes.delegation import Delegation
 from vitsd_export.runtimes.detection import unreadable_manifest, unusable
 from vitsd_export.runtimes.native_stderr import quiet_native_stderr
+from vitsd_export.runtimes.tensorflow_delegation import read_delegation
 
 SIGNATURE = "serving_default"
 # What TensorFlow's loader raises on damaged folders, apart from its own errors.
@@ -80,6 +82,7 @@ class SavedModelRunner(ImageRunner):
         )
         # The variables live as long as the object that was loaded.
         self._loaded = loaded
+        self._folder = path
         self._function = function
         self._constant = tf.constant
 
@@ -87,6 +90,12 @@ class SavedModelRunner(ImageRunner):
         tensor = self._constant(pixels.astype(self._input.dtype, copy=False))
         answers = self._function(**{self._input.name: tensor})[self._output.name]
         return np.asarray(answers.numpy(), np.float32)
+
+    def delegation(self) -> Delegation | None:
+        """Returns on what device TensorFlow ran the nodes, of the folder opened once more."""
+        pixels = np.zeros((1, self.image_size, self.image_size, 3), np.uint8)
+        with SavedModelRunner(self._folder) as again:
+            return read_delegation(lambda: again.run(pixels))
 
     def _release(self) -> None:
         del self._loaded, self._function

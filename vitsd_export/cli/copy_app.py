@@ -1,0 +1,47 @@
+"""`app`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from vitsd_export.cli.options import Artifact, Debug, Json
+from vitsd_export.cli.output import print_json
+from vitsd_export.cli.state import State
+
+
+def copy_app(
+    kind: Annotated[
+        Literal["python", "web", "node"],
+        typer.Argument(help="Which app; python runs ONNX and LiteRT files, the others ONNX."),
+    ],
+    artifact: Artifact,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Write into a folder that is not empty.")
+    ] = False,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Writes a folder with an artifact and a small app that runs it with its runtime alone."""
+    if kind == "web":
+        from vitsd_export.web_site import write_site
+
+        write_site(artifact, output, force=force)
+        commands = ["python3 -m http.server --bind 127.0.0.1 8000"]
+    else:
+        from vitsd_export.app_files import copy_app as run
+
+        copied = run(kind, artifact, output, force=force)
+        commands = [copied.install, copied.run]
+    if State.json:
+        print_json({"folder": str(output), "commands": commands})
+        return
+    print(f"{output} is ready; there:")
+    for command in commands:
+        print(f"  {command}")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("app")(copy_app)

@@ -1,0 +1,33 @@
+"""`snippet`."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from vitsd_export.cli.options import Artifact, Debug, Json
+from vitsd_export.cli.output import print_json
+from vitsd_export.cli.state import State
+
+
+def snippet(
+    language: Annotated[
+        Literal["kotlin", "swift", "c", "cpp", "python", "javascript"],
+        typer.Argument(help="Language of the app."),
+    ],
+    artifact: Artifact,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Prints code that runs an artifact, with its names, shapes and labels filled in."""
+    from vitsd_export.snippets import write_snippet
+
+    code = write_snippet(language, artifact)
+    if State.json:
+        print_json({"language": language, "code": code})
+        return
+    print(code, end="")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(snippet)
