@@ -11,6 +11,8 @@ from benchmarks.suite.variants import QUICK, Variant, all_variants
 from vitsd_export.errors import UsageError
 from vitsd_export.measure.results import Candidate, Row
 
+# Not by the name of its entry point, which a checkout that is not installed does not have.
+OPENVINO_RUNTIME = "vitsd_export.runtimes.openvino_runner:OpenVinoRunner"
 # The stock file of each runtime that times are divided by. PyTorch itself is set beside the file that
 # everyone makes of Keras.
 BASELINES = {
@@ -22,7 +24,7 @@ BASELINES = {
 # Other runtimes of the same files: key, format, and what is added to the names.
 _OTHER_RUNTIMES = (
     ("litert-no-xnnpack", "tflite", " without XNNPACK"),
-    ("openvino", "onnx", " in OpenVINO"),
+    (OPENVINO_RUNTIME, "onnx", " in OpenVINO"),
 )
 _KERAS_BACKENDS = ("tensorflow", "jax")
 

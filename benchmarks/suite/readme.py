@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from benchmarks.peers.catalogue import TORCH_RUNTIME
+from benchmarks.suite.plan import OPENVINO_RUNTIME
 from vitsd_export.errors import InputError
 from vitsd_export.measure.results import Interval, LatencyFigures, Results, Row
 
@@ -14,8 +16,8 @@ _RUNTIMES: Mapping[str, str] = {
     "saved_model": "TensorFlow",
     "keras-tensorflow": "Keras",
     "keras-jax": "Keras",
-    "openvino": "OpenVINO",
-    "benchmarks.torch_runner:TorchRunner": "PyTorch",
+    OPENVINO_RUNTIME: "OpenVINO",
+    TORCH_RUNTIME: "PyTorch",
 }
 
 

@@ -1,6 +1,7 @@
 """What is kept of a run in the repository: all figures, without what makes the file large."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
@@ -23,10 +24,15 @@ def reduce(results: Results) -> Results:
 
 def _reduce_row(row: Row) -> Row:
     parity = None if row.parity is None else dataclasses.replace(row.parity, worst=())
-    # The path tells nothing elsewhere.
+    # Where files lay tells nothing elsewhere.
+    path, failure = row.candidate.path, row.failure
+    if path is not None and failure is not None:
+        failure = failure.replace(path, Path(path).name)
     candidate = dataclasses.replace(row.candidate, path=None)
     latencies = tuple(_reduce_latency(figures) for figures in row.latencies)
-    return dataclasses.replace(row, candidate=candidate, parity=parity, latencies=latencies)
+    return dataclasses.replace(
+        row, candidate=candidate, failure=failure, parity=parity, latencies=latencies
+    )
 
 
 def _reduce_latency(figures: LatencyFigures) -> LatencyFigures:

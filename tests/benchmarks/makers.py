@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 from vitsd_export.errors import InputError
@@ -26,3 +27,9 @@ def refuse(source: str, target: Path) -> None:
 
 def forget(source: str, target: Path) -> None:
     """Writes nothing, and is content."""
+
+
+def hang(source: str, target: Path) -> None:
+    """Writes its number to the source, and never ends."""
+    Path(source).write_text(str(os.getpid()), encoding="utf-8")
+    time.sleep(3600)

@@ -55,7 +55,9 @@ def some_row(name: str = "onnx int8", peer: str | None = None, path: str | None 
 
 def some_results(*rows: Row) -> Results:
     """A run of rows; of a row with every figure and one that failed if none are given."""
-    failed = Candidate("keras export onnx", "onnxruntime", "onnx", origin="stock")
+    failed = Candidate(
+        "keras export onnx", "onnxruntime", "onnx", origin="stock", path="/tmp/file.onnx"
+    )
     return Results(
         command="python -m benchmarks --full",
         started="2026-11-22T10:00:00+00:00",
@@ -65,5 +67,9 @@ def some_results(*rows: Row) -> Results:
         model={"name": "vit-tiny-cifar10", "sha256": "0" * 64},
         data={"source": "cifar10", "split": "test", "images": 500},
         settings={"length": "full"},
-        rows=rows or (some_row(), Row(failed, failure="refused: Erfc | is no operator\nof ONNX")),
+        rows=rows
+        or (
+            some_row(),
+            Row(failed, failure="/tmp/file.onnx refused: Erfc | is no operator\nof ONNX"),
+        ),
     )

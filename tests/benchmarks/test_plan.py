@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.made import Made
 from benchmarks.peers.catalogue import PEERS, Peer
-from benchmarks.suite.plan import BASELINES, make_candidates, plan
+from benchmarks.suite.plan import BASELINES, OPENVINO_RUNTIME, make_candidates, plan
 from benchmarks.suite.variants import Variant
 from vitsd_export.errors import UsageError
 from vitsd_export.quantization.schemes import schemes_of
@@ -35,7 +35,7 @@ def test_full_run_has_every_scheme_peer_and_runtime() -> None:
     assert {peer.name for peer in PEERS} <= set(names)
     assert "onnx int8 head-rank 256" in names
     runtimes = {entry.candidate.runtime for entry in entries}
-    assert runtimes >= {"keras-tensorflow", "keras-jax", "litert-no-xnnpack", "openvino"}
+    assert runtimes >= {"keras-tensorflow", "keras-jax", "litert-no-xnnpack", OPENVINO_RUNTIME}
 
 
 @pytest.mark.parametrize("length", ["quick", "full"])
