@@ -20,6 +20,8 @@ from vitsd_export.runtimes.base import first_line
 _SECONDS_TO_END = 10
 # Bytes of what a worker wrote last that are searched for the reason of its end.
 _LAST_WORDS = 8192
+# Characters of a reason that a table can hold.
+_LONGEST_LINE = 240
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "RESOURCE_EXHAUSTED", "Cannot allocate memory")
 
 Received = tuple[dict[str, Any], np.ndarray | None]
@@ -155,7 +157,9 @@ class WorkerProcess:
             hint = ", as the system does when memory is short" if name == "SIGKILL" else ""
             return f"crashed: {name} while {doing}{hint}"
         last = next((line for line in reversed(words.splitlines()) if line.strip()), "")
-        return f"crashed: exit code {code} while {doing}" + (f": {last.strip()[:240]}" if last else "")
+        return f"crashed: exit code {code} while {doing}" + (
+            f": {last.strip()[:_LONGEST_LINE]}" if last else ""
+        )
 
     def _last_words(self) -> str:
         end = self._errors.seek(0, os.SEEK_END)
