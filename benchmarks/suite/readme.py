@@ -72,7 +72,8 @@ def _table(results: Results) -> str:
         headings.append(f"images/s, batch {several}, {_threads(threads[-1])}")
     headings += ["peak memory", "share of limit"]
     lines = [headings, ["---"] * len(headings)]
-    for row in results.rows:
+    order = list(dict.fromkeys(row.candidate.runtime for row in results.rows))
+    for row in sorted(results.rows, key=lambda row: order.index(row.candidate.runtime)):
         runtime = _RUNTIMES.get(row.candidate.runtime, row.candidate.runtime)
         cells = [runtime, _name(row)]
         reason = row.failure or row.skipped
