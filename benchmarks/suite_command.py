@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 TIMED_FOLDER = "timed"
 NO_TIMED_MODEL = "none"
+# Options that say where to, and what to compare with.
+_NO_FIGURES = ("--output", "--compare", "--tolerance")
 # As shells report a program that was interrupted.
 _INTERRUPTED = 130
 _FULL_TIMED_MODEL = "vit-small-ds"
@@ -209,13 +211,17 @@ def _folder(path: Path) -> Path:
 
 
 def _command() -> str:
-    """Returns the command line as it would be typed, of folders of this machine the names alone."""
-    words = []
-    for word in sys.argv[1:]:
+    """Returns the command line without what changes no figure, and of folders here the names alone."""
+    words = ["python", "-m", "benchmarks"]
+    rest = iter(sys.argv[1:])
+    for word in rest:
         option, equals, value = word.rpartition("=")
-        is_address = "://" in value
-        words.append(word if is_address else f"{option}{equals}{Path(value).name or value}")
-    return shlex.join(["python", "-m", "benchmarks", *words])
+        if word in _NO_FIGURES:
+            next(rest, None)
+        elif option not in _NO_FIGURES:
+            is_address = "://" in value
+            words.append(word if is_address else f"{option}{equals}{Path(value).name or value}")
+    return shlex.join(words)
 
 
 def _report(message: str) -> None:
