@@ -11,7 +11,7 @@ from PIL import Image
 from tests.command_line import Artifacts, run_command
 from tests.data.layouts import random_images
 
-COMMANDS = ("onnx", "tflite", "saved-model", "all", "verify", "predict", "inspect")
+COMMANDS = ("onnx", "tflite", "saved-model", "all", "verify", "predict", "inspect", "benchmark")
 HEAVY = ("tensorflow", "keras", "numpy", "onnx", "onnxruntime", "ai_edge_litert", "pyarrow", "PIL")
 LIST_MODULES = f"""
 print(",".join(name for name in {HEAVY} if name in sys.modules), file=sys.stderr)

@@ -27,6 +27,9 @@ _HOME = {
     "Verified": "vitsd_export.verify",
     "VitsdExportError": "vitsd_export.errors",
     "Explanation": "vitsd_export.explain",
+    "BenchmarkResults": "vitsd_export.measure.results:Results",
+    "BenchmarkSettings": "vitsd_export.measure.settings:Settings",
+    "benchmark_artifacts": "vitsd_export.benchmark",
     "convert_model": "vitsd_export.to_keras",
     "explain_lowering": "vitsd_export.explain",
     "inspect_artifact": "vitsd_export.inspection",
@@ -41,7 +44,8 @@ __all__ = sorted(_HOME)
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    module, _, own_name = _HOME[name].partition(":")
+    return getattr(importlib.import_module(module), own_name or name)
 
 
 def __dir__() -> list[str]:

@@ -37,6 +37,21 @@ def import_tensorflow() -> Any:
     return tf
 
 
+def set_tensorflow_threads(threads: int) -> None:
+    """Sets the threads of this process's TensorFlow, which must not have run anything yet.
+
+    Args:
+        threads: Threads inside an operator; operators run one after the other.
+
+    Raises:
+        EnvironmentProblem: If TensorFlow cannot be imported.
+    """
+    # TensorFlow reads these when it starts; what it is told later it ignores or refuses.
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
+    os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+    import_tensorflow()
+
+
 def use_tensorflow() -> None:
     """Imports Keras on the TensorFlow backend, which every exporter needs.
 

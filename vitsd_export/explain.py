@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from vitsd_export.backend import use_tensorflow
-from vitsd_export.measure.machine import MachineSpeed, measure_machine
+from vitsd_export.measure.machine import measure_machine
+from vitsd_export.measure.results import Speed
 from vitsd_export.model.sources.location import locate
 from vitsd_export.model.sources.options import SourceOptions
 from vitsd_export.pretrained import DEFAULT_MODEL
@@ -67,7 +68,7 @@ class Explanation:
     """
 
     model: str
-    machine: MachineSpeed
+    machine: Speed
     trained: Stage | None
     steps: tuple[Step, ...]
     lowered: Stage | None

@@ -1,6 +1,7 @@
 """The command line. A command parses, calls one function of the package, and prints."""
 
 from vitsd_export.cli import (
+    benchmark,
     convert,
     copy_app,
     explain,
@@ -31,6 +32,7 @@ for _module in (
     quantize,
     sensitivity,
     explain,
+    benchmark,
     copy_app,
     web,
     snippet,

@@ -121,6 +121,13 @@ def parse_batch(batch: str) -> int | None:
     return int(batch)
 
 
+def parse_numbers(option: str, text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) >= 1 for part in parts):
+        raise UsageError(f"{option} must be numbers from 1 with commas between, not {text!r}.")
+    return tuple(int(part) for part in parts)
+
+
 def source_options(
     input_range: sources.InputRange | None, custom_objects: str | None, trust: bool
 ) -> sources.SourceOptions:

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import math
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +22,64 @@ def show_progress() -> Iterator[Any]:
             return
         with console.status("starting") as status:
             yield status.update
+
+
+# Seconds between two lines where there is no terminal to draw a bar on.
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextlib.contextmanager
+def show_progress_bar() -> Iterator[Any]:
+    """Yields a function that shows what is going on, how far it is and when it will end, on standard error.
+
+    It takes a message and what lies behind of how much, in any unit; 0 of 0 where that is not known.
+    """
+    from rich.console import Console
+
+    with os.fdopen(os.dup(2), "w") as stream:
+        console = Console(file=stream)
+        if console.is_terminal:
+            yield from _draw_bar(console)
+        else:
+            yield _print_now_and_then(stream)
+
+
+def _draw_bar(console: Any) -> Iterator[Any]:
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda message, done, total: bar.update(
+            task, description=message, completed=done, total=total or None
+        )
+
+
+def _print_now_and_then(stream: Any) -> Any:
+    last = -math.inf
+
+    def show(message: str, done: float, total: float) -> None:
+        nonlocal last
+        if not total:
+            print(message, file=stream, flush=True)
+        elif time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            print(f"{done / total:4.0%} {message}", file=stream, flush=True)
+
+    return show
 
 
 def print_json(document: Any) -> None:

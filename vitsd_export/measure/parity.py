@@ -77,6 +77,28 @@ class Parity:
         }
 
 
+def kl_divergences(reference_probabilities: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Returns the Kullback–Leibler divergence of each image's answer from the reference's, in nats.
+
+    Sum over the classes of p·log(p/q), p the reference's, in float64. An answer that rounds to 0 would make
+    it infinite, which integers do all the time: both are held at the least positive float32 number.
+
+    Args:
+        reference_probabilities: [N, classes] floats.
+        probabilities: [N, classes] floats.
+
+    Returns:
+        [N] float64; NaN where an answer is not finite.
+    """
+    least = np.finfo(np.float32).tiny
+    p = np.maximum(reference_probabilities.astype(np.float64), least)
+    q = np.maximum(probabilities.astype(np.float64), least)
+    with np.errstate(invalid="ignore"):
+        # Both add up to 1 but for rounding, which 8-bit answers have plenty of.
+        p, q = (side / side.sum(axis=1, keepdims=True) for side in (p, q))
+        return (p * np.log(p / q)).sum(axis=1)
+
+
 def _finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 

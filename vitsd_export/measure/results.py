@@ -14,6 +14,7 @@ import pydantic
 from pydantic.dataclasses import dataclass
 
 from vitsd_export.errors import InputError
+from vitsd_export.runtimes.delegation import Delegation as Delegation
 
 # Raised when a field changes its meaning or goes; new optional fields leave it.
 SCHEMA_VERSION = 1
@@ -143,11 +144,13 @@ class Start:
     """Coming up in a new process, and its memory.
 
     Attributes:
-        load: Milliseconds from the runtime imported to the artifact ready.
-        first: Milliseconds of the first inference, one image.
+        load: Milliseconds from the runtime imported to the artifact ready; median of the launches. The
+            file is in the system's cache.
+        first: Milliseconds of the first inference, one image; median of the launches.
         rss_before: Resident bytes of the process with the runtime imported, before the artifact.
         rss_load: Peak resident bytes until the artifact was ready.
-        rss_inference: Peak resident bytes until the end of all inferences.
+        rss_inference: Peak resident bytes until the end of the inferences at the smallest batch.
+        launches: Processes that the medians are taken of.
     """
 
     load: float
@@ -155,6 +158,7 @@ class Start:
     rss_before: int
     rss_load: int
     rss_inference: int
+    launches: int = 1
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,10 @@ class LatencyFigures:
         samples: Milliseconds of every timed call, in the order of the rounds.
         ratio: p50 by that of the peer in the same run, with its bootstrap interval; None without a peer.
         verdict: `faster` or `slower` than the peer, or `same` where the interval holds 1.
+        calls: Inferences of the runtime that such a call takes: more than one where the file fixes a
+            smaller batch.
+        launches: Processes that the samples come from, in sequence and with equal shares.
+        steady: Whether warm-up ended because the times were steady, and not because of its limit.
     """
 
     batch: int
@@ -184,25 +192,9 @@ class LatencyFigures:
     samples: tuple[float, ...]
     ratio: Interval | None = None
     verdict: Literal["faster", "slower", "same"] | None = None
-
-
-@dataclass(frozen=True)
-class Delegation:
-    """What really ran the graph, read back from the runtime.
-
-    Attributes:
-        provider: `XnnpackDelegate`, `CPUExecutionProvider`, `LiteRT kernels`, …
-        partitions: Parts of the graph that the provider took.
-        delegated: Operators in these.
-        operators: Operators of the whole graph as it runs, a delegated part counted with all of its own.
-        note: What else there is to say, such as operators that fell back.
-    """
-
-    provider: str
-    partitions: int | None
-    delegated: int | None
-    operators: int | None
-    note: str = ""
+    calls: int = 1
+    launches: int = 1
+    steady: bool = True
 
 
 @dataclass(frozen=True)
@@ -328,6 +320,12 @@ def write_results(results: Results, path: Path) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def to_document(results: Results) -> dict[str, Any]:
+    """Returns a run as plain values, as they stand in the file."""
+    document: dict[str, Any] = _ADAPTER.dump_python(results, mode="json")
+    return document
 
 
 def read_results(path: Path) -> Results:

@@ -3,15 +3,17 @@
 import abc
 import dataclasses
 import functools
+import importlib.metadata
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self, cast, runtime_checkable
+from typing import Any, Literal, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 
 from vitsd_export.data.labels import default_labels
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.exporters.manifest import Manifest
+from vitsd_export.runtimes.delegation import Delegation
 
 OutputMeaning = Literal["probabilities", "logits"]
 
@@ -124,6 +126,47 @@ class ImageRunner(abc.ABC):
         InputError: If the file is not a classifier of square RGB images.
         UsageError: If `batch_size` is below 1.
     """
+
+    # Names of the packages whose versions a figure of this runtime depends on.
+    packages: tuple[str, ...] = ()
+    # Formats of the artifacts that it runs: `onnx`, `tflite`, `saved_model`, `keras`, or another.
+    formats: tuple[str, ...] = ()
+
+    @classmethod
+    def prepare(cls, threads: int) -> None:
+        """Imports the runtime, in a process of its own that a benchmark has started for it.
+
+        Where threads belong to the process and not to a model, this sets them.
+
+        Args:
+            threads: Threads that the runtime may use.
+
+        Raises:
+            ImportError: If a package is missing.
+        """
+        for package in cls.packages:
+            importlib.metadata.version(package)
+
+    @classmethod
+    def open(cls, path: Path, *, threads: int, batch_size: int) -> "ImageRunner":
+        """Opens a file that may be damaged: for a process that has nothing to lose.
+
+        Args:
+            path: The artifact.
+            threads: Threads of the runtime.
+            batch_size: Images in a batch where the artifact's batch dimension is dynamic.
+
+        Raises:
+            InputError: If the artifact cannot be used.
+        """
+        return cast(Any, cls)(path, threads=threads, batch_size=batch_size)
+
+    def delegation(self) -> Delegation | None:
+        """Returns what really ran the graph, asked of the runtime; None where it cannot be asked.
+
+        This may run the graph again, in another session.
+        """
+        return None
 
     # Exceptions by which the runtime refuses a batch; set by the subclass.
     _runtime_errors: tuple[type[BaseException], ...] = ()

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, TensorInfo, first_line
+from vitsd_export.runtimes.delegation import Delegation
 from vitsd_export.runtimes.detection import unusable
+from vitsd_export.runtimes.litert_delegation import read_delegation
 from vitsd_export.runtimes.litert_file import read_litert_manifest
-from vitsd_export.runtimes.native_stderr import quiet_native_stderr
+from vitsd_export.runtimes.native_stderr import captured_native_stderr
 
 _REFUSALS = (ValueError, RuntimeError, MemoryError, OverflowError)
 
@@ -29,17 +31,22 @@ class LiteRTRunner(ImageRunner):
         InputError: If the interpreter refuses the file, or it is not a classifier of RGB images.
     """
 
+    packages = ("ai-edge-litert",)
+    formats = ("tflite",)
     _runtime_errors = _REFUSALS
+    _xnnpack = True
+
+    @classmethod
+    def prepare(cls, threads: int) -> None:
+        """Imports LiteRT; threads are the interpreter's own."""
+        import ai_edge_litert.interpreter  # noqa: F401
 
     def __init__(
         self, path: Path, *, threads: int | None = None, batch_size: int = DEFAULT_BATCH_SIZE
     ) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
         try:
-            with quiet_native_stderr():
-                interpreter = Interpreter(model_path=str(path), num_threads=threads)
-                interpreter.allocate_tensors()
+            with captured_native_stderr() as messages:
+                interpreter = _start(path, threads, self._xnnpack)
         except _REFUSALS as error:
             raise unusable(path, f"LiteRT refuses it: {first_line(error).rstrip('.')}") from error
         inputs = interpreter.get_input_details()
@@ -54,6 +61,7 @@ class LiteRTRunner(ImageRunner):
             input_dtypes=("uint8", "float32", "int8"),
         )
         self._interpreter = interpreter
+        self._messages = messages()
         self._input_details = inputs[0]
         self._output_details = outputs[0]
         self._allocated_batch = int(inputs[0]["shape"][0])
@@ -69,8 +77,34 @@ class LiteRTRunner(ImageRunner):
         answers = self._interpreter.get_tensor(self._output_details["index"])
         return _dequantize(answers, self._output_details)
 
+    def delegation(self) -> Delegation:
+        """Returns what the interpreter's plan says of delegates, and what they called themselves."""
+        return read_delegation(self._interpreter, self._messages)
+
     def _release(self) -> None:
         del self._interpreter
+
+
+class LiteRTKernelsRunner(LiteRTRunner):
+    """A .tflite file in the LiteRT interpreter's own kernels, without any delegate.
+
+    Args: As of `LiteRTRunner`.
+
+    Raises: As of `LiteRTRunner`.
+    """
+
+    _xnnpack = False
+
+
+def _start(path: Path, threads: int | None, xnnpack: bool) -> Any:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(
+        model_path=str(path), num_threads=threads, experimental_op_resolver_type=resolver
+    )
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 def _info(details: dict[str, Any]) -> TensorInfo:

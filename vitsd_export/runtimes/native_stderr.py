@@ -3,7 +3,8 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
@@ -32,3 +33,32 @@ def quiet_native_stderr() -> Iterator[None]:
             sys.stderr.flush()
         os.dup2(saved, 2)
         os.close(saved)
+
+
+@contextlib.contextmanager
+def captured_native_stderr() -> Iterator[Callable[[], str]]:
+    """Keeps what is written to file descriptor 2 while the block runs.
+
+    Yields:
+        A function that returns it, for use after the block.
+    """
+    text = ""
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:
+        # No standard error: there is nothing to keep.
+        yield lambda: text
+        return
+    with tempfile.TemporaryFile() as file:
+        try:
+            os.dup2(file.fileno(), 2)
+            yield lambda: text
+        finally:
+            if sys.stderr is not None:
+                sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            text = file.read().decode(errors="replace")

@@ -9,7 +9,9 @@ import numpy as np
 from vitsd_export.errors import InputError
 from vitsd_export.exporters.manifest import parse_onnx_manifest
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, TensorInfo, first_line
+from vitsd_export.runtimes.delegation import Delegation
 from vitsd_export.runtimes.detection import unreadable_manifest, unusable
+from vitsd_export.runtimes.onnxruntime_delegation import profile_delegation
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 # Errors come as exceptions; what the session would write to stderr below this repeats them.
@@ -28,6 +30,14 @@ class OnnxRuntimeRunner(ImageRunner):
     Raises:
         InputError: If ONNX Runtime refuses the file, or it is not a classifier of RGB images.
     """
+
+    packages = ("onnxruntime",)
+    formats = ("onnx",)
+
+    @classmethod
+    def prepare(cls, threads: int) -> None:
+        """Imports ONNX Runtime; threads are the session's own."""
+        import onnxruntime  # noqa: F401
 
     def __init__(
         self, path: Path, *, threads: int | None = None, batch_size: int = DEFAULT_BATCH_SIZE
@@ -71,11 +81,18 @@ class OnnxRuntimeRunner(ImageRunner):
         )
         self._runtime_errors = errors
         self._session = session
+        self._file = path
 
     def _run_batch(self, pixels: np.ndarray) -> np.ndarray:
         feed = {self._input.name: pixels.astype(self._input.dtype, copy=False)}
         answers = self._session.run([self._output.name], feed)[0]
         return np.asarray(answers, np.float32)
+
+    def delegation(self) -> Delegation:
+        """Returns the nodes that a profiled run of one image shows, by provider."""
+        pixels = np.zeros((self.fixed_batch or 1, self.image_size, self.image_size, 3), np.uint8)
+        feed = {self._input.name: pixels.astype(self._input.dtype, copy=False)}
+        return profile_delegation(self._file, feed)
 
     def _release(self) -> None:
         del self._session

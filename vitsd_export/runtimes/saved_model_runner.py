@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from vitsd_export.backend import import_tensorflow
+from vitsd_export.backend import import_tensorflow, set_tensorflow_threads
 from vitsd_export.errors import InputError
 from vitsd_export.exporters.manifest import Manifest, read_saved_model_manifest
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, TensorInfo, first_line
+from vitsd_export.runtimes.delegation import Delegation
 from vitsd_export.runtimes.detection import unreadable_manifest, unusable
 from vitsd_export.runtimes.native_stderr import quiet_native_stderr
+from vitsd_export.runtimes.tensorflow_delegation import read_delegation
 
 SIGNATURE = "serving_default"
 # What TensorFlow's loader raises on damaged folders, apart from its own errors.
@@ -38,6 +40,19 @@ class SavedModelRunner(ImageRunner):
     Raises:
         InputError: If TensorFlow cannot load the folder, or it is not a classifier of RGB images.
     """
+
+    packages = ("tensorflow",)
+    formats = ("saved_model",)
+
+    @classmethod
+    def prepare(cls, threads: int) -> None:
+        """Imports TensorFlow and sets the process's threads."""
+        set_tensorflow_threads(threads)
+
+    @classmethod
+    def open(cls, path: Path, *, threads: int, batch_size: int) -> "SavedModelRunner":
+        """Opens a folder; the process's threads are those that `prepare` set."""
+        return cls(path, batch_size=batch_size)
 
     def __init__(self, path: Path, *, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
         tf = import_tensorflow()
@@ -67,6 +82,7 @@ class SavedModelRunner(ImageRunner):
         )
         # The variables live as long as the object that was loaded.
         self._loaded = loaded
+        self._folder = path
         self._function = function
         self._constant = tf.constant
 
@@ -74,6 +90,12 @@ class SavedModelRunner(ImageRunner):
         tensor = self._constant(pixels.astype(self._input.dtype, copy=False))
         answers = self._function(**{self._input.name: tensor})[self._output.name]
         return np.asarray(answers.numpy(), np.float32)
+
+    def delegation(self) -> Delegation | None:
+        """Returns on what device TensorFlow ran the nodes, of the folder opened once more."""
+        pixels = np.zeros((1, self.image_size, self.image_size, 3), np.uint8)
+        with SavedModelRunner(self._folder) as again:
+            return read_delegation(lambda: again.run(pixels))
 
     def _release(self) -> None:
         del self._loaded, self._function

@@ -1,0 +1,533 @@
+"""The page, opened in a real browser."""
+
+import math
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tests.reports.examples import HOSTILE, hostile, latency, realistic, results, row, unusual
+from vitsd_export.errors import EnvironmentProblem
+from vitsd_export.measure.results import Results
+from vitsd_export.reports.page import render_page, write_page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+DESKTOP, PHONE = (1280, 900), (375, 800)
+
+
+@dataclass
+class Opened:
+    """A page in the browser, with everything that it said and asked for."""
+
+    page: "Page"
+    file: str
+    messages: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def check_quiet(self) -> None:
+        """Checks that it said nothing, and asked for nothing but itself and the pictures inside."""
+        assert self.messages == []
+        asked = [url for url in self.requests if not url.startswith("data:")]
+        assert asked == [self.file]
+
+
+Open = Callable[..., Opened]
+
+
+@pytest.fixture
+def opened(browser: "Browser", tmp_path: Path) -> Iterator[Open]:
+    contexts = []
+
+    def open_page(run: Results, size: tuple[int, int] = DESKTOP, **options: Any) -> Opened:
+        path = tmp_path / f"page {len(contexts)}.html"
+        write_page(run, path)
+        width, height = size
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        found = Opened(page, path.as_uri())
+        page.on("console", lambda message: found.messages.append(message.text))
+        page.on("pageerror", lambda error: found.messages.append(str(error)))
+        page.on("dialog", lambda dialog: found.messages.append(dialog.message))
+        page.on("request", lambda request: found.requests.append(request.url))
+        page.goto(found.file)
+        return found
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("name", unusual())
+def test_every_run_opens_without_a_sound(name: str, opened: Open) -> None:
+    found = opened(unusual()[name], PHONE)
+    page = found.page
+    for width in (320, 375, 700, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("script").count() == 1
+    assert page.locator("h1").count() == 1
+    found.check_quiet()
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[str]]]:
+    """The address of a server on this machine, and what it has been asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}", asked
+        listening.shutdown()
+        thread.join()
+
+
+def test_nothing_from_outside_can_be_loaded(opened: Open, server: tuple[str, list[str]]) -> None:
+    address, asked = server
+    found = opened(realistic())
+    load_everything = """async (address) => {
+      const violated = [];
+      document.addEventListener("securitypolicyviolation", (event) =>
+        violated.push(event.effectiveDirective));
+      const add = (tag, attributes) =>
+        document.body.append(Object.assign(document.createElement(tag), attributes));
+      add("img", { src: `${address}/a.png` });
+      add("script", { src: `${address}/a.js` });
+      add("script", { textContent: "window.hacked = 1" });
+      add("link", { rel: "stylesheet", href: `${address}/a.css` });
+      add("iframe", { src: `${address}/a.html` });
+      await fetch(`${address}/fetched`).catch(() => null);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      return [...violated, window.hacked ?? null];
+    }"""
+    *violated, hacked = found.page.evaluate(load_everything, address)
+    expected = {"img-src", "script-src-elem", "style-src-elem", "frame-src", "connect-src"}
+    assert set(violated) == expected
+    assert hacked is None
+    assert asked == []
+    # The same from a page without the policy does get through.
+    found.page.goto(address)
+    found.page.evaluate(load_everything, address)
+    assert set(asked) >= {"/a.png", "/a.js", "/a.css", "/a.html", "/fetched"}
+
+
+def test_hostile_text_is_shown_as_text(opened: Open) -> None:
+    found = opened(hostile())
+    found.check_quiet()
+    names = found.page.locator("table.parity tbody th").all_text_contents()
+    assert names[:5] == list(HOSTILE[:5])
+    assert found.page.title() == f"Benchmark of {HOSTILE[0]}"
+    assert HOSTILE[0] in found.page.locator("pre").inner_text()
+    assert found.page.evaluate("window.hacked") is None
+
+
+def test_figures_are_those_of_the_run(opened: Open) -> None:
+    page = opened(realistic()).page
+    line = page.locator(".setting:visible table.summary tr", has_text="onnx int8").first
+    cells = line.locator("th, td").all_inner_texts()
+    assert [cell.strip() for cell in cells] == [
+        *("onnx int8", "79.38 %", "99.36 %", "6.34 ms", "0.45", "faster", "22.09 MB", "60 %")
+    ]
+    failures = page.locator("table.failures").inner_text()
+    assert "crashed: SIGSEGV while loading" in failures
+    assert "the package openvino is missing" in failures
+    assert "avx512_vnni" in page.locator("section", has_text="Where this is from").last.inner_text()
+
+
+def test_bars_are_as_long_as_their_share(opened: Open) -> None:
+    page = opened(realistic()).page
+    for line in page.locator("table.limit tbody tr").all():
+        cell = line.locator("td").last
+        track = cell.locator(".track").bounding_box()
+        fill = cell.locator(".fill").bounding_box()
+        assert track is not None
+        assert fill is not None
+        share = float(cell.inner_text().removesuffix("%")) / 100
+        assert fill["width"] / track["width"] == pytest.approx(share, abs=0.011)
+
+
+def test_chooser_shows_one_choice(opened: Open) -> None:
+    run = realistic()
+    found = opened(run)
+    page = found.page
+    for threads, batch in ((2, 8), (1, 8), (1, 1)):
+        page.locator("#chooser label", has_text=str(threads)).first.click()
+        page.locator("#chooser fieldset").nth(1).locator("label", has_text=str(batch)).click()
+        visible = page.locator(".setting:visible")
+        assert visible.count() == 1
+        assert visible.get_attribute("data-threads") == str(threads)
+        assert visible.get_attribute("data-batch") == str(batch)
+        times = {
+            figures.batch: figures
+            for figures in run.rows[2].latencies
+            if figures.threads == threads
+        }
+        median = visible.locator("table.latency tbody tr").nth(2).locator("td").first
+        assert float(median.get_attribute("data-sort") or "nan") == times[batch].p50
+        status = page.locator("#shown")
+        assert status.get_attribute("role") == "status"
+        assert f"batch {batch}" in status.inner_text()
+    found.check_quiet()
+
+
+def test_chooser_says_what_was_not_measured(opened: Open) -> None:
+    page = opened(unusual()["no common setting"]).page
+    assert page.locator("#none").is_hidden()
+    page.keyboard.press("Tab")
+    page.locator("#chooser input[name=batch]").first.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#none").is_visible()
+    assert page.locator(".setting:visible").count() == 0
+    page.locator("#chooser input[name=threads]").first.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#none").is_hidden()
+    assert page.locator(".setting:visible th[scope=row]").first.inner_text() == "a"
+
+
+def test_tables_sort_by_value_and_leave_what_is_missing_last(opened: Open) -> None:
+    found = opened(realistic())
+    page = found.page
+    table = page.locator(".setting:visible table.summary")
+    for heading, expected in (
+        ("p50", [figure for r in realistic().rows for figure in _p50(r)]),
+        ("size", [r.size.bytes for r in realistic().rows if r.size]),
+    ):
+        cell = table.locator("thead th", has_text=heading).first
+        column = cell.evaluate("cell => cell.cellIndex")
+        for is_ascending in (True, False):
+            button = cell.locator("button")
+            button.focus()
+            page.keyboard.press("Enter")
+            assert cell.get_attribute("aria-sort") == (
+                "ascending" if is_ascending else "descending"
+            )
+            shown = table.locator("tbody tr").evaluate_all(
+                "(rows, column) => rows.map(row => row.cells[column].dataset.sort ?? null)", column
+            )
+            numbers = [float(value) for value in shown if value is not None]
+            assert numbers == sorted(expected, reverse=not is_ascending)
+            assert shown[len(numbers) :] == [None] * (len(shown) - len(numbers))
+    assert table.locator("[aria-sort]").count() == 1
+    found.check_quiet()
+
+
+def _p50(each: Any) -> list[float]:
+    return [f.p50 for f in each.latencies if (f.threads, f.batch) == (1, 1)]
+
+
+def test_names_sort_as_people_read_them(opened: Open) -> None:
+    run = results(*(row(name, latencies=(latency(1.0),)) for name in ("int16", "int8", "Int4")))
+    page = opened(run).page
+    page.locator("table.summary thead button").first.click()
+    names = page.locator("table.summary tbody th").all_inner_texts()
+    assert names == ["Int4", "int8", "int16"]
+
+
+def _axis(page: "Page", svg: Any, axis: str) -> Callable[[float], float]:
+    """Returns from pixels to values as one reads them off the axis' own ticks."""
+    ticks = svg.locator(f"text.{axis}.tick").evaluate_all(
+        """(ticks, axis) => ticks.map(tick => {
+          const box = tick.getBoundingClientRect();
+          const place = axis === "x" ? box.left + box.width / 2 : box.top + box.height / 2;
+          return [parseFloat(tick.textContent), place];
+        })""",
+        axis,
+    )
+    values, places = np.array(ticks).T
+    assert len(values) >= 2
+    straight = np.polyfit(places, values, 1)
+    is_linear = np.abs(np.polyval(straight, places) - values).max() < 0.01 * np.ptp(values)
+    if is_linear:
+        return lambda place: float(np.polyval(straight, place))
+    curved = np.polyfit(places, np.log(values), 1)
+    return lambda place: math.exp(float(np.polyval(curved, place)))
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+@pytest.mark.parametrize("spread", ["logarithmic", "linear"])
+def test_points_of_the_plot_are_where_the_data_says(
+    spread: str, size: tuple[int, int], opened: Open
+) -> None:
+    run = realistic()
+    if spread == "linear":
+        rows = [each for each in run.rows if each.latencies and 5 < each.latencies[0].p50 < 15]
+        run = results(*rows)
+    page = opened(run, size).page
+    svg = page.locator(".setting:visible svg.pareto:visible")
+    assert svg.count() == 1
+    x_of, y_of = _axis(page, svg, "x"), _axis(page, svg, "y")
+    discs = svg.locator("circle.point").all()
+    assert len(discs) == sum(bool(each.latencies) for each in run.rows)
+    areas = []
+    for disc in discs:
+        each = run.rows[int(disc.get_attribute("data-number") or 0) - 1]
+        assert each.candidate.name in (disc.get_attribute("aria-label") or "")
+        box = disc.evaluate(
+            "disc => { const b = disc.getBBox(); const m = disc.getScreenCTM();"
+            " return [m.a * (b.x + b.width / 2) + m.e, m.d * (b.y + b.height / 2) + m.f,"
+            " m.a * b.width]; }"
+        )
+        assert each.accuracy is not None
+        assert each.size is not None
+        pixel = abs(x_of(box[0] + 1) - x_of(box[0]))
+        assert x_of(box[0]) == pytest.approx(each.latencies[0].p50, abs=1.5 * pixel)
+        tall = abs(y_of(box[1] + 1) - y_of(box[1]))
+        assert y_of(box[1]) == pytest.approx(100 * each.accuracy.top1.value, abs=1.5 * tall)
+        areas.append((box[2] ** 2, each.size.bytes))
+    ratios = np.array([area / count for area, count in areas])
+    assert ratios.max() / ratios.min() < 1.02
+
+
+@pytest.mark.parametrize("size", [DESKTOP, (800, 900), PHONE])
+@pytest.mark.parametrize("name", ["realistic", "all equal", "hostile", "agreement alone"])
+def test_labels_of_the_plot_cover_nothing(name: str, size: tuple[int, int], opened: Open) -> None:
+    page = opened(unusual()[name], size).page
+    svg = page.locator(".setting:visible svg.pareto:visible")
+    boxes = svg.locator(".labels text").evaluate_all(
+        "labels => labels.map(label => { const b = label.getBoundingClientRect();"
+        " return [b.left, b.top, b.right, b.bottom]; })"
+    )
+    discs = svg.locator("circle.point").evaluate_all(
+        "discs => discs.map(disc => { const b = disc.getBoundingClientRect();"
+        " return [b.left + b.width / 2, b.top + b.height / 2]; })"
+    )
+    frame = svg.bounding_box()
+    assert frame is not None
+    assert len(boxes) >= 1
+    if name == "realistic":
+        assert len(boxes) == len(discs) == 16
+    for one, other in combinations(boxes, 2):
+        apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+        assert apart, (one, other)
+    for left, top, right, bottom in boxes:
+        assert frame["x"] <= left
+        assert right <= frame["x"] + frame["width"] + 0.5
+        assert not any(left < x < right and top < y < bottom for x, y in discs)
+    font = svg.locator(".labels text").first.evaluate(
+        "label => parseFloat(getComputedStyle(label).fontSize) * label.getScreenCTM().a"
+    )
+    assert font >= 9.5
+
+
+def test_numbers_on_a_phone_are_explained(opened: Open) -> None:
+    page = opened(realistic(), PHONE).page
+    svg = page.locator(".setting:visible svg.pareto:visible")
+    shown = {int(text) for text in svg.locator(".labels text").all_text_contents()}
+    listed = page.locator(".setting:visible ol.numbers li").evaluate_all(
+        "items => items.map(item => [item.value, item.textContent])"
+    )
+    assert shown == {number for number, _ in listed}
+    assert all(realistic().rows[number - 1].candidate.name == name for number, name in listed)
+
+
+def test_front_is_made_of_what_no_other_beats(opened: Open) -> None:
+    run = realistic()
+    measured = [
+        (each.latencies[0].p50, each.accuracy.top1.value) for each in run.rows if each.accuracy
+    ]
+    best = [
+        (x, y)
+        for x, y in measured
+        if not any(a <= x and b >= y and (a, b) != (x, y) for a, b in measured)
+    ]
+    page = opened(run).page
+    svg = page.locator(".setting:visible svg.pareto:visible")
+    corners = svg.locator(".front").get_attribute("points") or ""
+    points = [tuple(map(float, pair.split(","))) for pair in corners.split()]
+    discs = svg.locator("circle.point").evaluate_all(
+        "discs => discs.map(d => [d.cx.baseVal.value, d.cy.baseVal.value, d.dataset.number])"
+    )
+    on_line = {int(number) for x, y, number in discs if (round(x, 2), round(y, 2)) in points}
+    expected = {
+        place
+        for place, each in enumerate(run.rows, start=1)
+        if each.accuracy and (each.latencies[0].p50, each.accuracy.top1.value) in best
+    }
+    assert on_line == expected
+    # Stairs: every piece is level or upright.
+    assert all(a[0] == b[0] or a[1] == b[1] for a, b in pairwise(points))
+
+
+def test_distributions_lie_where_the_samples_are(opened: Open) -> None:
+    run = realistic()
+    page = opened(run).page
+    figure = page.locator(".setting:visible .strips")
+    ticks = figure.locator(".strip-axis text").evaluate_all(
+        "texts => texts.map(t => [parseFloat(t.textContent), parseFloat(t.getAttribute('x'))])"
+    )
+    values, places = np.array(ticks).T
+    line = np.polyfit(np.log(values), places, 1)
+    strips = figure.locator(".strip").all()
+    rows = [each for each in run.rows if each.latencies]
+    assert len(strips) == len(rows)
+    for strip, each in zip(strips, rows, strict=True):
+        samples = each.latencies[0].samples
+        median = strip.locator(".median").get_attribute("x1") or ""
+        expected = np.polyval(line, math.log(np.median(samples)))
+        assert float(median.removesuffix("%")) == pytest.approx(expected, abs=0.05)
+        box = strip.locator(".box")
+        left = float((box.get_attribute("x") or "").removesuffix("%"))
+        wide = float((box.get_attribute("width") or "").removesuffix("%"))
+        quarters = np.polyval(line, np.log(np.percentile(samples, [25, 75])))
+        assert [left, left + wide] == pytest.approx(quarters, abs=0.05)
+        marks = re.findall(r"M([\d.]+) 0v6", strip.locator(".mark").get_attribute("d") or "")
+        assert len(marks) == 60
+        shown = np.array(marks, float) / 10
+        sampled = np.polyval(line, np.log(np.quantile(samples, (np.arange(60) + 0.5) / 60)))
+        inside = sampled <= 100
+        assert shown == pytest.approx(sampled[inside], abs=0.1)
+
+
+@pytest.mark.parametrize("how", ["pointer", "keyboard"])
+def test_tips_tell_the_figures(how: str, opened: Open) -> None:
+    found = opened(realistic())
+    page = found.page
+    disc = page.locator(".setting:visible svg.pareto:visible circle[data-number='14']")
+    tip = page.locator("#tip")
+    assert tip.is_hidden()
+    if how == "pointer":
+        disc.hover()
+    else:
+        disc.focus()
+    assert tip.is_visible()
+    assert tip.inner_text() == disc.get_attribute("aria-label")
+    assert "tflite int4: p50 4.40 ms" in tip.inner_text()
+    box = tip.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= DESKTOP[0]
+    page.keyboard.press("Escape")
+    assert tip.is_hidden()
+    found.check_quiet()
+
+
+def test_thumbnails_are_pictures(opened: Open) -> None:
+    page = opened(realistic()).page
+    pictures = page.locator(".images img")
+    assert pictures.count() == 6 * sum(
+        bool(each.parity and each.parity.worst) for each in realistic().rows
+    )
+    widths = pictures.evaluate_all("pictures => pictures.map(picture => picture.naturalWidth)")
+    assert set(widths) == {32}
+    alternative = pictures.first.get_attribute("alt") or ""
+    assert "the reference says airplane" in alternative
+    assert "onnx float16 says automobile" in alternative
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_in_both_modes(scheme: str, opened: Open) -> None:
+    """Contrast as WCAG 2.2 defines it, at least 4.5 for text."""
+    page = opened(realistic(), color_scheme=scheme).page
+    ground = _luminance(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert ground > 0.8 if scheme == "light" else ground < 0.05
+    for selector in ("body", ".note", ".good", ".bad", "thead th", ".when", "dt", "td"):
+        colour = page.locator(f"{selector}:visible").first.evaluate(
+            "e => getComputedStyle(e).color"
+        )
+        dark, bright = sorted((ground, _luminance(colour)))
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5, (selector, colour)
+    for number in range(4):
+        stroke = page.locator(f".setting:visible .pareto:visible .c{number}").first.evaluate(
+            "e => getComputedStyle(e).stroke"
+        )
+        dark, bright = sorted((ground, _luminance(stroke)))
+        # Graphics need 3.
+        assert (bright + 0.05) / (dark + 0.05) >= 3.0, stroke
+
+
+@pytest.mark.parametrize("name", unusual())
+def test_screen_readers_find_their_way(name: str, opened: Open) -> None:
+    page = opened(unusual()[name]).page
+    faults = page.evaluate(
+        """() => {
+          const faults = [];
+          const ids = [...document.querySelectorAll("[id]")].map(element => element.id);
+          if (new Set(ids).size !== ids.length) faults.push("an id twice");
+          for (const table of document.querySelectorAll("table")) {
+            if (!table.caption || !table.caption.textContent.trim()) faults.push("no caption");
+            for (const th of table.querySelectorAll("th"))
+              if (!["col", "row"].includes(th.scope)) faults.push("a heading without scope");
+            for (const line of table.tBodies[0].rows)
+              if (line.cells.length !== table.tHead.rows[0].cells.length) faults.push("ragged");
+          }
+          for (const element of document.querySelectorAll("[aria-labelledby]"))
+            if (!document.getElementById(element.getAttribute("aria-labelledby")))
+              faults.push(`nothing named ${element.getAttribute("aria-labelledby")}`);
+          for (const image of document.querySelectorAll("img")) if (!image.alt) faults.push("no alt");
+          for (const drawn of document.querySelectorAll("svg"))
+            if (!drawn.hasAttribute("aria-label") && !drawn.closest("[aria-hidden=true]"))
+              faults.push("a picture without a name");
+          for (const focusable of document.querySelectorAll("[aria-hidden=true] [tabindex]"))
+            faults.push("focus on what is hidden");
+          let level = 0;
+          for (const heading of document.querySelectorAll("h1, h2, h3")) {
+            const own = Number(heading.tagName[1]);
+            if (own > level + 1) faults.push("a level of headings left out");
+            level = own;
+          }
+          if (!document.documentElement.lang || !document.title) faults.push("no language or title");
+          return faults;
+        }"""
+    )
+    assert faults == []
+
+
+def test_without_a_script_everything_is_shown(opened: Open) -> None:
+    page = opened(realistic(), java_script_enabled=False).page
+    assert page.locator(".setting:visible").count() == 4
+    assert page.locator("#chooser").is_hidden()
+    assert page.locator("thead button").count() == 0
+
+
+def test_many_classes_are_folded(opened: Open) -> None:
+    page = opened(unusual()["100 classes"]).page
+    table = page.locator("table.classes")
+    assert table.is_hidden()
+    page.locator("details summary", has_text="100 classes").click()
+    assert table.is_visible()
+    assert table.locator("tbody tr").count() == 100
+    assert "(-1.0)" in table.locator("tbody tr").nth(50).inner_text()
+
+
+def test_a_run_broken_off_is_marked(opened: Open) -> None:
+    page = opened(replace(realistic(), finished=None)).page
+    assert page.locator(".warning:visible").count() == 1
+
+
+def test_the_same_run_gives_the_same_page() -> None:
+    assert render_page(realistic()) == render_page(realistic())
+
+
+def test_missing_folder_is_an_environment_problem(tmp_path: Path) -> None:
+    target = tmp_path / "page.html"
+    target.mkdir()
+    (target / "x").touch()
+    with pytest.raises((EnvironmentProblem, OSError)):
+        write_page(results(), target)

@@ -1,0 +1,1 @@
+"""Reports of a benchmark run: terminal, Markdown, page, pictures, and two runs beside each other."""

@@ -1,0 +1,93 @@
+"""A benchmark run, or two beside each other, as Markdown (CommonMark with GitHub's tables)."""
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from vitsd_export.measure.results import Results
+from vitsd_export.reports import comparison_tables, tables
+from vitsd_export.reports.table import Table
+from vitsd_export.reports.wording import data_name, headline, machine_name, plain, versions, when
+
+if TYPE_CHECKING:
+    from vitsd_export.reports.compare import Comparison
+
+# What has a meaning wherever it stands, and the bar that ends a cell. A backslash before any of these is the
+# character itself; an underscore within a word means nothing.
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~&$#]|(?<![^\W_])_|_(?![^\W_])")
+# What has one at the beginning of a line alone: lists and underlines of headings.
+_LEADING = re.compile(r"^(\d*)([-+=.)])(?=[\s=-]|$)")
+
+
+def to_markdown(results: Results) -> str:
+    """Returns the tables of a run, and below them the command, date, machine and versions."""
+    found = tables.settings(results)
+    all_tables = [tables.summary(results, found[0] if found else None), tables.latencies(results)]
+    make = (tables.parity, tables.accuracy, tables.start, tables.delegation, tables.limit)
+    all_tables += [function(results) for function in (*make, tables.speeds, tables.failures)]
+    parts = [f"# {escape(headline(results))}"]
+    parts += [_section(table) for table in all_tables if table is not None]
+    if not results.rows:
+        parts.append("No candidate was measured.")
+    parts.append(_provenance(results))
+    return "\n\n".join(parts) + "\n"
+
+
+def comparison_to_markdown(comparison: "Comparison") -> str:
+    """Returns what changed between two runs, and what it comes to."""
+    parts = ["# What changed", f"**{escape(comparison_tables.conclusion(comparison))}**"]
+    parts += [_section(table) for table in comparison_tables.comparison_tables(comparison)]
+    notes = [*comparison.notes, comparison_tables.unchanged(comparison)]
+    if any(notes):
+        parts.append(_list(filter(None, notes)))
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    """Returns text that Markdown shows as it is, in a paragraph, a heading or a cell."""
+    escaped = _SPECIAL.sub(lambda found: "\\" + found.group(), plain(text).strip())
+    return _LEADING.sub(r"\1\\\2", escaped)
+
+
+def _section(table: Table) -> str:
+    lines = [f"## {escape(table.title)}", ""]
+    lines.append(_line(column.title for column in table.columns))
+    lines.append(
+        "|" + "|".join(" ---: " if column.is_number else " --- " for column in table.columns) + "|"
+    )
+    lines += [_line(cell.text for cell in row) for row in table.rows]
+    if table.note:
+        lines += ["", escape(table.note)]
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(escape(cell) for cell in cells) + " |"
+
+
+def _list(items: Iterable[str]) -> str:
+    return "\n".join(f"- {escape(item)}" for item in items)
+
+
+def _provenance(results: Results) -> str:
+    lines = [
+        f"Model: {plain(results.model.get('name', ''))} {plain(results.model.get('sha256', ''))}",
+        f"Images: {data_name(results)}",
+        f"Started: {when(results)}",
+        f"Machine: {machine_name(results)}",
+    ]
+    known = versions(results)
+    if known:
+        lines.append("Versions: " + ", ".join(f"{name} {known[name]}" for name in known))
+    if results.settings:
+        lines.append(
+            "Settings: " + ", ".join(f"{key} {value}" for key, value in results.settings.items())
+        )
+    return f"## Where this is from\n\n{_code(plain(results.command))}\n\n{_list(lines)}"
+
+
+def _code(text: str) -> str:
+    """Returns a block of code; its fence is longer than any in the text."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}sh\n{text}\n{fence}"
