@@ -46,8 +46,13 @@ class Target:
 
     @property
     def calibrated(self) -> bool:
-        """Whether ranges of activations are needed."""
+        """Whether calibration images are needed."""
         return self.format in SCHEMES[self.scheme].calibrated_in
+
+    @property
+    def ranged(self) -> bool:
+        """Whether they give activations their ranges."""
+        return self.format in SCHEMES[self.scheme].ranged_in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +62,12 @@ class FittedLayers:
     Attributes:
         weighted: Number of layers with weights.
         calibrated: Number of those that compute with ranges from the images.
+        int4: Names of those whose weights are int4.
     """
 
     weighted: int
     calibrated: int
+    int4: tuple[str, ...] = ()
 
 
 class Conversion:
@@ -129,14 +136,22 @@ class Conversion:
         calibration = self._calibrate_onnx(target, model, content, images, method)
         self._progress(f"quantizing to {target.scheme}")
         quantized = quantize(
-            model, target.scheme, calibration, cpu=target.cpu, keep_float=target.keep_float
+            model,
+            target.scheme,
+            calibration,
+            cpu=target.cpu,
+            keep_float=target.keep_float,
+            images=images.images,
         )
         onnx.save(quantized, path)
-        static = 0
-        if target.scheme in ("int8", "int4"):
-            products = find_products(quantized, onnx)
-            static = sum(each.numbers == "int8" and each.bytes > 0 for each in products)
-        return FittedLayers(len(calibration.layers), static)
+        if target.scheme not in ("int8", "int4"):
+            return FittedLayers(len(calibration.layers), 0)
+        products = [each for each in find_products(quantized, onnx) if each.bytes > 0]
+        return FittedLayers(
+            len(calibration.layers),
+            sum(each.numbers == "int8" for each in products),
+            tuple(each.name for each in products if each.numbers == "int4"),
+        )
 
     def _calibrate_onnx(
         self, target: Target, model: Any, content: bytes, images: ImageDataset, method: Method
@@ -144,10 +159,7 @@ class Conversion:
         from vitsd_export.quantization.onnx import compensated_inputs
         from vitsd_export.quantization.onnx_calibration import calibrate_onnx
 
-        histograms = method != "minmax" and target.scheme not in (
-            "dynamic-int8",
-            "weight-only-int8",
-        )
+        histograms = method != "minmax" and target.ranged
         width = compensated_inputs(target.scheme)
 
         def calibrate() -> Calibration:
@@ -223,9 +235,12 @@ class Conversion:
         ).ranged("minmax")
         self._progress("quantizing to int4")
         with quiet_converters():
-            small = quantize_int4(content, candidates, calibration, keep_float=target.keep_float)
-        # Ranges are taken at run time; the images decide how weights are rounded.
-        return small, FittedLayers(len(calibration.layers), 0)
+            small, int4 = quantize_int4(
+                content, candidates, calibration, images.images, keep_float=target.keep_float
+            )
+        # Ranges are taken at run time; the images decide which weights are int4 and how they are rounded.
+        names = tuple(name.split(";")[-1] for name in int4)
+        return small, FittedLayers(len(calibration.layers), 0, names)
 
     def _write_full_int8(
         self, target: Target, path: Path, images: ImageDataset | None, method: Method

@@ -309,6 +309,8 @@ class Export:
         if target.head_rank is not None:
             head = self.head_compression(target.head_rank, source)
             options["head"] = head.to_dict()
+        if fitted is not None and fitted.int4:
+            options["int4_layers"] = list(fitted.int4)
         if target.keep_float:
             options["keep_float"] = list(target.keep_float)
         ranges = None
@@ -318,7 +320,7 @@ class Export:
                 "split": images.split,
                 "count": len(images),
                 "seed": source.seed,
-                "method": _method(source, target),
+                "method": _method(source, target) if target.ranged else None,
                 "sha256": images.sha256(),
                 "weighted_layers": fitted.weighted,
                 "calibrated_layers": fitted.calibrated,

@@ -51,6 +51,8 @@ def test_it_is_exported_unlowered(artifacts: Artifacts) -> None:
     assert progress.count("exporting the training graph: no architecture that is known") == 1
 
 
+# The fast tests export MobileNetV3 to both: tests/sources/test_any_classifier.py.
+@pytest.mark.slow
 def test_mobilenet_goes_into_onnx_and_litert(images: np.ndarray, tmp_path: Path) -> None:
     keras.utils.set_random_seed(5)
     network = keras.applications.MobileNetV2(

@@ -63,7 +63,8 @@ def test_every_choice_of_rewrites_runs_in_onnxruntime_and_tensorflow(
     assert not set(graph.rewrites) & set(without)
     (answers,) = graph.concrete_function(None)(images).values()
     assert relative_error(np.asarray(answers), expected) <= FLOAT32
-    for opset in (13, 17, 21):
+    # Which operators an opset has does not depend on the rewrites: all of them are tried at the two ends.
+    for opset in (13, 17, 21) if left_out in ("none", "all") else (21,):
         answers = in_onnxruntime(graph, images, tmp_path / f"{opset}.onnx", opset)
         assert relative_error(answers, expected) <= FLOAT32
 

@@ -10,9 +10,9 @@ import pytest
 from tests.quantization.litert_runs import run_images
 from vitsd_export.backend import quiet_converters
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.quantization import litert_int4
+from vitsd_export.quantization import int4_layers, litert_int4
 from vitsd_export.quantization.calibration import Calibration, calibrate
-from vitsd_export.quantization.litert_int4 import int4_candidates, quantize_int4, sqnr
+from vitsd_export.quantization.litert_int4 import int4_candidates, quantize_int4
 
 RNG = np.random.default_rng(21)
 SIZE = 8
@@ -20,6 +20,7 @@ PICTURES = RNG.integers(0, 256, (40, SIZE, SIZE, 3), dtype=np.uint8)
 # Neighbouring pixels hang together, as those of photographs do.
 PICTURES[:, 1::2] = PICTURES[:, ::2] // 8 * 7 + PICTURES[:, 1::2] // 8
 WIDTHS = (SIZE * SIZE * 3, 64, 33, 5)
+OUTPUTS = ("dense0", "dense1", "dense2")
 WEIGHTS = tuple(
     RNG.normal(0, rows**-0.5, (rows, columns)).astype(np.float32)
     for rows, columns in itertools.pairwise(WIDTHS)
@@ -60,7 +61,15 @@ def calibration() -> Calibration:
 
 def quantized(**options: Any) -> bytes:
     with quiet_converters():
-        return quantize_int4(network(), int4_candidates(network()), calibration(), **options)
+        content, names = quantize_int4(
+            network(), int4_candidates(network()), calibration(), PICTURES, **options
+        )
+    layers = [
+        name for name, kernel in zip(OUTPUTS, stored(content), strict=True) if kernel is not None
+    ]
+    # The converter puts a 1 behind names that it finds taken.
+    assert sorted(layers) == sorted(name.removesuffix("1") for name in names)
+    return content
 
 
 def stored(content: bytes) -> list[np.ndarray | None]:
@@ -96,7 +105,7 @@ def stored(content: bytes) -> list[np.ndarray | None]:
 
 @pytest.fixture
 def all_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(litert_int4, "SUFFICIENT_SQNR", 0.0)
+    monkeypatch.setattr(int4_layers, "BUDGET", 1.0)
 
 
 @pytest.mark.usefixtures("all_that_can")
@@ -129,41 +138,43 @@ def test_answers_change_less_than_by_rounding_to_the_nearest() -> None:
     assert ours < 0.5 * theirs
 
 
-def test_a_layer_is_int4_where_its_answers_keep_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    ratios = []
-    kept = sqnr
+def test_layers_are_int4_whose_rounding_costs_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int4_layers, "BUDGET", 1.0)
+    first, second, _ = stored(quantized())
+    assert first is not None
+    assert second is not None
 
-    def noted(*arguments: Any) -> float:
-        ratios.append(kept(*arguments))
-        return ratios[-1]
+    def probabilities(*weights: np.ndarray) -> np.ndarray:
+        logits = outputs(weights, PICTURES)
+        exponentials = np.exp(logits)
+        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
-    monkeypatch.setattr(litert_int4, "sqnr", noted)
-    monkeypatch.setattr(litert_int4, "SUFFICIENT_SQNR", 0.0)
-    quantized()
-    low, high = sorted(ratios)
-    assert low < high
-    monkeypatch.setattr(litert_int4, "SUFFICIENT_SQNR", (low + high) / 2)
-    int4 = [kernel is not None for kernel in stored(quantized())]
-    assert int4 == [ratios[0] == high, ratios[1] == high, False]
+    def nats(p: np.ndarray, q: np.ndarray) -> float:
+        return float(np.mean(np.sum(p * np.log(p / q), axis=1)))
 
-
-def test_sqnr_is_what_the_rounding_leaves() -> None:
-    layer = int4_candidates(network())[0]
-    x = PICTURES.reshape(len(PICTURES), -1) / 128 - 1
-    integers = RNG.integers(-7, 8, layer.kernel.shape).astype(np.int8)
-    scales = np.full((len(layer.kernel) // layer.block, layer.kernel.shape[1]), 0.01)
-    found = sqnr(layer, [x.T @ x], integers, scales)
-    signal = x @ layer.kernel
-    wanted = 10 * np.log10(
-        np.square(signal).sum() / np.square(x @ (integers * 0.01) - signal).sum()
-    )
-    assert found == pytest.approx(wanted, abs=1e-3)
+    exact = probabilities(*WEIGHTS)
+    costs = [
+        nats(exact, probabilities(first, *WEIGHTS[1:])),
+        nats(exact, probabilities(WEIGHTS[0], second, WEIGHTS[2])),
+    ]
+    information = nats(exact, exact.mean(axis=0, keepdims=True))
+    a_weight = [cost / kernel.size for cost, kernel in zip(costs, WEIGHTS, strict=False)]
+    cheap = int(np.argmin(a_weight))
+    for budget, expected in (
+        (0.0, {cheap}),
+        (0.97 * sum(costs) / information, {cheap}),
+        (1.03 * sum(costs) / information, {0, 1}),
+    ):
+        monkeypatch.setattr(int4_layers, "BUDGET", budget)
+        kernels = stored(quantized())
+        assert {number for number, kernel in enumerate(kernels) if kernel is not None} == expected
 
 
 def test_where_there_are_large_layers_only_they_are_int4(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(litert_int4, "LARGE", WEIGHTS[0].size)
+    for module in (int4_layers, litert_int4):
+        monkeypatch.setattr(module, "LARGE", WEIGHTS[0].size)
     monkeypatch.setattr(litert_int4, "_LARGE_BLOCK", 64)
-    monkeypatch.setattr(litert_int4, "SUFFICIENT_SQNR", 1000.0)
+    monkeypatch.setattr(int4_layers, "BUDGET", 1.0)
     first, *others = stored(quantized())
     assert first is not None
     assert others == [None, None]
@@ -178,7 +189,6 @@ def test_layers_can_be_kept_in_float() -> None:
         quantized(keep_float=["dense7"])
 
 
-def test_nothing_that_can_be_int4_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(litert_int4, "SUFFICIENT_SQNR", 1000.0)
-    with pytest.raises(InputError, match="int8"):
-        quantized()
+def test_nothing_that_can_be_int4_is_refused() -> None:
+    with pytest.raises(InputError, match=r"multiple of 32 inputs.*int8"):
+        quantized(keep_float=["dense0", "dense1"])

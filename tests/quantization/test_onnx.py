@@ -16,9 +16,11 @@ from tests.quantization.onnx_networks import (
     run,
 )
 from vitsd_export.errors import InputError, UsageError
+from vitsd_export.quantization import int4_layers
 from vitsd_export.quantization.calibration import Calibration
-from vitsd_export.quantization.onnx import Cpu, compensated_inputs, quantize, split_gemms
+from vitsd_export.quantization.onnx import Cpu, compensated_inputs, quantize
 from vitsd_export.quantization.onnx_calibration import calibrate_onnx
+from vitsd_export.quantization.onnx_gemms import split_gemms
 from vitsd_export.runtimes.arithmetic import sum_up
 from vitsd_export.runtimes.onnx_products import find_products
 
@@ -38,7 +40,7 @@ def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_answers_are_near_and_operators_standard(scheme: str, calibration: Calibration) -> None:
-    model = quantize(dense_network(), scheme, calibration)
+    model = quantize(dense_network(), scheme, calibration, images=PICTURES)
     onnx.checker.check_model(model, full_check=True)
     assert {node.domain for node in model.graph.node} == {""}
     assert {entry.domain for entry in model.opset_import} == {""}
@@ -97,8 +99,11 @@ def test_weights_alone_are_rounded_and_nothing_else(calibration: Calibration) ->
     np.testing.assert_allclose(run(model, PICTURES), dense_answers(PICTURES, stored), atol=1e-5)
 
 
-def test_int4_takes_the_largest_layers_that_divide_into_blocks(calibration: Calibration) -> None:
-    model = quantize(dense_network(), "int4", calibration)
+def test_int4_takes_the_layers_that_divide_into_blocks(
+    calibration: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int4_layers, "BUDGET", 1.0)
+    model = quantize(dense_network(), "int4", calibration, images=PICTURES)
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     assert {name for name, kind in types.items() if kind == TensorProto.INT4} == {
         "layer1/kernel_by_column/int4",
@@ -120,9 +125,45 @@ def test_int4_takes_the_largest_layers_that_divide_into_blocks(calibration: Cali
     assert error < 0.02
 
 
+def test_large_layers_alone_are_int4_where_there_are_any(
+    calibration: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int4_layers, "BUDGET", 1.0)
+    monkeypatch.setattr(int4_layers, "LARGE", KERNELS[1].size)
+    model = quantize(dense_network(), "int4", calibration, images=PICTURES)
+    products = {product.name: product.numbers for product in find_products(model, onnx)}
+    # The first layer is as large; it takes the pixels, and stays in float.
+    assert products == {"layer0": "float32", "layer1": "int4", "layer2": "int8"}
+
+
+def test_the_layer_is_int4_that_costs_least(
+    calibration: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int4_layers, "BUDGET", 1.0)
+    held = constants(quantize(dense_network(), "int4", calibration, images=PICTURES))
+
+    def probabilities(kernels: list[np.ndarray]) -> np.ndarray:
+        exponentials = np.exp(dense_answers(PICTURES, kernels))
+        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+    exact = probabilities(KERNELS)
+    costs = {}
+    for index, name in ((1, "layer1/kernel_by_column"), (2, "kernel2")):
+        block = len(KERNELS[index]) // len(held[f"{name}/scale"])
+        wide = held[f"{name}/int4"].astype(float) * np.repeat(held[f"{name}/scale"], block, axis=0)
+        kernels = list(KERNELS)
+        kernels[index] = wide / ALPHA if index == 1 else wide
+        cost = np.mean(np.sum(exact * np.log(exact / probabilities(kernels)), axis=1))
+        costs[f"layer{index}"] = float(cost) / KERNELS[index].size
+    monkeypatch.setattr(int4_layers, "BUDGET", 0.0)
+    model = quantize(dense_network(), "int4", calibration, images=PICTURES)
+    int4 = [each.name for each in find_products(model, onnx) if each.numbers == "int4"]
+    assert int4 == [min(costs, key=lambda name: costs[name])]
+
+
 def test_int4_is_refused_where_the_opset_lacks_it(calibration: Calibration) -> None:
     with pytest.raises(UsageError, match="since opset 21, and this file's is 18"):
-        quantize(dense_network(18), "int4", calibration)
+        quantize(dense_network(18), "int4", calibration, images=PICTURES)
 
 
 def test_ranges_decide_the_steps_of_int8(calibration: Calibration) -> None:

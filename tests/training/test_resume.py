@@ -40,13 +40,13 @@ def check_same_end(trained: Trained, expected: FinishedRun) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "stop_after"),
-    [("finished", 1), ("finished_with_dropout", 1), ("finished_with_dropout", 2)],
+    "stop_after",
+    [1, 2],
 )
 def test_a_stopped_run_ends_like_an_unbroken_one(
-    name: str, stop_after: int, tmp_path: Path, request: pytest.FixtureRequest
+    stop_after: int, finished_with_dropout: FinishedRun, tmp_path: Path
 ) -> None:
-    expected: FinishedRun = request.getfixturevalue(name)
+    expected = finished_with_dropout
     folder = tmp_path / "run"
     stopped = run(folder, dropout=expected.dropout, stop_after=stop_after)
     assert len(stopped.log) == stop_after

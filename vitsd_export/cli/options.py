@@ -78,7 +78,9 @@ CalibrationSplit = Annotated[
 ]
 CalibrationMethod = Annotated[
     Literal["minmax", "percentile", "entropy", "mse"] | None,
-    typer.Option(help="How ranges follow from them. Default: the scheme's."),
+    typer.Option(
+        help="How ranges follow from them, where a scheme takes any. Default: the scheme's."
+    ),
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Calibrate on test images, or on very few, all the same.")

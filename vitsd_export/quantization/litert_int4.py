@@ -5,8 +5,8 @@ ranges taken at run time.
 """
 
 import dataclasses
-import math
-from collections.abc import Collection
+import os
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,13 @@ from vitsd_export.errors import InputError
 from vitsd_export.lowering.graph import Array
 from vitsd_export.quantization.calibration import WEIGHTED_OPERATORS, Calibration, is_geometry
 from vitsd_export.quantization.int4 import quantize_blocks
+from vitsd_export.quantization.int4_layers import (
+    IMAGES,
+    LARGE,
+    as_probabilities,
+    harmless_layers,
+    large_layers,
+)
 from vitsd_export.quantization.litert import (
     TRAINED,
     exactly,
@@ -23,18 +30,10 @@ from vitsd_export.quantization.litert import (
     quantized,
 )
 from vitsd_export.quantization.litert_layers import outputs_named
-from vitsd_export.quantization.rounding import GROUP
 
-# Layers of so many weights, as a flattened image's head has, are the file, and reading them is the time.
-# Where there are any, the others stay in int8, in which products of many rows are faster.
-LARGE = 2**20
-# Where there are none, layers are int4 if their answers keep this ratio to the error, in decibels: five
-# effective bits. On 2,000 training images vit-tiny-cifar10 names another class than in float32 on 2.1 % of
-# them with all layers in int4, on 1.3 % with a limit of 28, on 0.6 % with this one.
-SUFFICIENT_SQNR = 30.0
 # A block's float16 scale takes half a bit a weight in blocks of 32, an eighth in blocks of 128. XNNPACK
 # takes multiples of 32.
-_SMALL_BLOCK, _LARGE_BLOCK = 32, 128
+_BLOCK, _LARGE_BLOCK = 32, 128
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,11 +54,6 @@ class DenseLayer:
     kernel: Array
     block: int
 
-    @property
-    def large(self) -> bool:
-        """Whether it is int4 whatever the error."""
-        return self.kernel.size >= LARGE
-
 
 def int4_candidates(content: bytes) -> tuple[DenseLayer, ...]:
     """Returns the layers of a float32 .tflite file that may be int4: the large ones, if there are any."""
@@ -67,37 +61,39 @@ def int4_candidates(content: bytes) -> tuple[DenseLayer, ...]:
 
     interpreter = Interpreter(model_content=content)
     names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
-    layers = []
+    layers = {}
     for operator in interpreter._get_ops_details():
         output = names[int(operator["outputs"][0])]
         if operator["op_name"] != "FULLY_CONNECTED" or is_geometry(output):
             continue
         x, weights = (int(index) for index in operator["inputs"][:2])
         kernel = interpreter.get_tensor(weights).T.copy()
-        block = _LARGE_BLOCK if kernel.size >= LARGE else _SMALL_BLOCK
+        block = _LARGE_BLOCK if kernel.size >= LARGE else _BLOCK
         if len(kernel) % block == 0:
-            layers.append(DenseLayer(names[x], output, names[weights], kernel, block))
-    large = tuple(layer for layer in layers if layer.large)
-    return large or tuple(layers)
+            layers[output] = DenseLayer(names[x], output, names[weights], kernel, block)
+    large = large_layers({name: layer.kernel.size for name, layer in layers.items()})
+    return tuple(layers[name] for name in large or layers)
 
 
 def quantize_int4(
     content: bytes,
     candidates: tuple[DenseLayer, ...],
     calibration: Calibration,
+    images: Array,
     *,
     keep_float: Collection[str] = (),
-) -> bytes:
+) -> tuple[bytes, tuple[str, ...]]:
     """Quantizes a float32 .tflite file to int4 and int8 weights.
 
     Args:
         content: The file.
         candidates: The layers that may be int4, see `int4_candidates`.
         calibration: With the moments of what enters them: these tell which errors matter.
+        images: [N, size, size, 3] training images, which tell the layers that do no harm from the others.
         keep_float: Names of layers to leave as they are, see `litert_layers.outputs_named`.
 
     Returns:
-        The quantized file.
+        The quantized file, and the names of what the layers in int4 answer.
 
     Raises:
         InputError: If the file has no layer that can be quantized, or none that can be int4.
@@ -108,50 +104,73 @@ def quantize_int4(
 
     for operator in WEIGHTED_OPERATORS:
         work.add_dynamic_config(TRAINED, TFLOperationName[operator], 8)
-    rounded: dict[str, tuple[Array, Array]] = {}
-    kept = set(outputs_named(content, keep_float))
-    for layer in candidates:
-        if layer.output in kept:
-            continue
-        moments = calibration.moments[layer.input]
-        integers, scales = quantize_blocks(layer.kernel, layer.block, moments, half_scales=True)
-        if layer.large or sqnr(layer, moments, integers, scales) >= SUFFICIENT_SQNR:
-            rounded[layer.weights] = (integers, scales)
-            work.add_dynamic_config(
-                exactly([layer.output]),
-                TFLOperationName.FULLY_CONNECTED,
-                4,
-                granularity=QuantGranularity[f"BLOCKWISE_{layer.block}"],
-            )
-    leave_float(work, content, keep_float)
-    if not rounded:
+    kept = outputs_named(content, keep_float)
+    layers = {layer.output: layer for layer in candidates if layer.output not in kept}
+    if not layers:
         raise InputError(
-            "No layer of the model can be stored in int4: either each would lose too much, or none is a "
-            f"dense layer with a multiple of {_SMALL_BLOCK} inputs. Use the scheme int8."
+            "No layer of the model can be stored in int4: none is a dense layer with a multiple of "
+            f"{_BLOCK} inputs. Use the scheme int8."
         )
-    return _replace_weights(quantized(work), rounded)
+    rounded = {
+        name: quantize_blocks(
+            layer.kernel, layer.block, calibration.moments[layer.input], half_scales=True
+        )
+        for name, layer in layers.items()
+    }
+    sizes = {name: layer.kernel.size for name, layer in layers.items()}
+    chosen = large_layers(sizes)
+    if not chosen:
+        chosen = harmless_layers(sizes, _answers(content, images[:IMAGES], layers, rounded))
+    for name in chosen:
+        work.add_dynamic_config(
+            exactly([name]),
+            TFLOperationName.FULLY_CONNECTED,
+            4,
+            granularity=QuantGranularity[f"BLOCKWISE_{layers[name].block}"],
+        )
+    leave_float(work, content, keep_float)
+    replaced = {layers[name].weights: rounded[name] for name in chosen}
+    return _replace_weights(quantized(work), replaced), chosen
 
 
-def sqnr(layer: DenseLayer, moments: list[Array], integers: Array, scales: Array) -> float:
-    """How much larger a layer's answers are than what rounding its weights changes in them, in decibels.
+def _answers(
+    content: bytes,
+    images: Array,
+    layers: Mapping[str, DenseLayer],
+    rounded: Mapping[str, tuple[Array, Array]],
+) -> Callable[[str | None], Array]:
+    """Returns what tells a file's probabilities with the weights of one layer rounded, or of none."""
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.interpreter import Interpreter
 
-    Args:
-        layer: The layer.
-        moments: Σ x xᵀ of its inputs, in groups.
-        integers: Its rounded weights, [inputs, outputs].
-        scales: Their scales, [inputs / block, outputs].
-    """
-    change = integers * np.repeat(scales.astype(np.float64), layer.block, axis=0) - layer.kernel
-    signal, noise = (_power(values, moments) for values in (layer.kernel, change))
-    return 10 * math.log10(signal / noise) if noise and signal else math.inf
+    def changed(name: str) -> bytes:
+        layer, (integers, scales) = layers[name], rounded[name]
+        copy = bytearray(content)
+        model = schema.Model.GetRootAsModel(copy, 0)
+        graph = model.Subgraphs(0)
+        tensors = [graph.Tensors(index) for index in range(graph.TensorsLength())]
+        (weights,) = (each for each in tensors if each.Name().decode() == layer.weights)
+        wide = integers * np.repeat(scales, layer.block, axis=0)
+        _write(copy, model.Buffers(weights.Buffer()), wide.T)
+        return bytes(copy)
 
+    def probabilities(name: str | None) -> Array:
+        interpreter = Interpreter(
+            model_content=content if name is None else changed(name), num_threads=os.cpu_count()
+        )
+        interpreter.allocate_tensors()
+        image, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        (signature,) = interpreter.get_signature_list().values()
+        rows = []
+        for start in range(0, len(images), int(image["shape"][0])):
+            pixels = np.resize(images[start : start + int(image["shape"][0])], image["shape"])
+            interpreter.set_tensor(image["index"], pixels.astype(image["dtype"]))
+            interpreter.invoke()
+            rows.append(interpreter.get_tensor(answer["index"]))
+        answers = np.concatenate(rows)[: len(images)]
+        return as_probabilities(answers, signature["outputs"][0])
 
-def _power(kernel: Array, moments: list[Array]) -> float:
-    """Sum of squares of x · kernel, of groups that do not go together."""
-    parts = np.split(kernel.astype(np.float64), range(GROUP, len(kernel), GROUP))
-    return float(
-        sum(np.sum(part * (moment @ part)) for part, moment in zip(parts, moments, strict=True))
-    )
+    return probabilities
 
 
 def _replace_weights(content: bytes, rounded: dict[str, tuple[Array, Array]]) -> bytes:

@@ -5,7 +5,7 @@
 | `weight-only-int8` | int8 by output channel; widened when the file is loaded | float32 |
 | `dynamic-int8` | int8 by output channel | 8 bits inside dense layers, ranges at run time |
 | `int8` | int8 by output channel | 8 bits inside dense layers, calibrated ranges |
-| `int4` | the largest layers int4 in blocks, the others as `int8` | as `int8`; by block at run time |
+| `int4` | some int4 in blocks (`int4_layers`), the others as `int8` | as `int8`; by block at run time |
 
 All are written with operators of the ONNX standard. What dense layers answer stays float32: onnxruntime
 has such a kernel for each, and then only their inputs are rounded. Softmax, LayerNorm, GELU, the attention
@@ -14,7 +14,6 @@ convolutions and what lies between them compute in integers throughout.
 """
 
 import collections
-import math
 import sys
 import warnings
 from collections.abc import Collection
@@ -26,16 +25,12 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from vitsd_export.errors import UsageError
 from vitsd_export.quantization.calibration import Calibration
-from vitsd_export.quantization.int4 import block_size, quantize_blocks
+from vitsd_export.quantization.onnx_gemms import attribute, put_first, scaled_gemms, split_gemms
+from vitsd_export.quantization.onnx_int4 import store_int4
 from vitsd_export.quantization.onnx_layers import OnnxLayers, find_layers
 from vitsd_export.quantization.rounding import GROUP, round_columns
 
 Cpu = Literal["avx2", "vnni", "arm"]
-
-# Share of the weights of dense layers that int4 has to reach with as few layers as possible: in the
-# others its gain is small, and its kernels are slower than those of int8 where a layer has many rows.
-_INT4_SHARE = 0.9
-_INT4_OPSET = 21
 
 
 def quantize(
@@ -45,6 +40,7 @@ def quantize(
     *,
     cpu: Cpu = "avx2",
     keep_float: Collection[str] = (),
+    images: np.ndarray | None = None,
 ) -> onnx.ModelProto:
     """Quantizes a float32 model.
 
@@ -57,6 +53,7 @@ def quantize(
             instruction saturates sums of two products; right everywhere. `vnni`: all 8 bits. `arm`:
             int8 activations, for its dot products of signed numbers.
         keep_float: Names of weighted nodes to leave as they are.
+        images: [N, size, size, 3] calibration images; `int4` needs them.
 
     Returns:
         The quantized model.
@@ -65,7 +62,7 @@ def quantize(
         InputError: If there is nothing to quantize.
         UsageError: If the model's opset lacks what the scheme needs, or a name is unknown.
     """
-    split_gemms(model, _scaled_gemms(model))
+    split_gemms(model, scaled_gemms(model))
     layers = find_layers(model, keep_float)
     if scheme == "weight-only-int8":
         _compensate(model, layers, calibration, 127)
@@ -75,7 +72,11 @@ def quantize(
     if scheme == "dynamic-int8":
         _compensate(model, layers, calibration, levels)
         return _dynamic(model, layers, cpu)
-    done = _store_int4(model, layers, calibration) if scheme == "int4" else set()
+    done: set[str] = set()
+    if scheme == "int4":
+        if images is None:
+            raise ValueError("int4 needs images")
+        done = store_int4(model, layers, calibration, images)
     _compensate(model, layers.without(done), calibration, levels)
     static = [name for name in (*layers.weighted, *layers.between) if name not in done]
     return _static(model, static, calibration, cpu)
@@ -114,7 +115,7 @@ def _compensate(
         if len(moments) != 1 or len(kernel.dims) != 2 or users[kernel.name] > 1:
             continue
         values = numpy_helper.to_array(kernel)
-        across = bool(_attribute(node, "transB"))
+        across = bool(attribute(node, "transB"))
         rounded = round_columns(values.T if across else values, moments[0], levels)
         rounded = np.ascontiguousarray(rounded.T if across else rounded)
         kernel.CopyFrom(numpy_helper.from_array(rounded, kernel.name))
@@ -192,7 +193,7 @@ def _store_int8(model: onnx.ModelProto, layers: OnnxLayers) -> onnx.ModelProto:
         if name in widening:
             continue
         values = numpy_helper.to_array(weights[name])
-        axis = 0 if node.op_type == "Conv" or _attribute(node, "transB") else values.ndim - 1
+        axis = 0 if node.op_type == "Conv" or attribute(node, "transB") else values.ndim - 1
         others = tuple(index for index in range(values.ndim) if index != axis)
         scale = np.abs(values).max(axis=others, keepdims=True).astype(np.float32) / 127
         scale[scale == 0] = 1
@@ -212,153 +213,8 @@ def _store_int8(model: onnx.ModelProto, layers: OnnxLayers) -> onnx.ModelProto:
             ),
             helper.make_node("Mul", [f"{name}/wide", f"{name}/scale"], [name], f"{name}/scaled"),
         ]
-    _put_first(model, [node for nodes in widening.values() for node in nodes])
+    put_first(model, [node for nodes in widening.values() for node in nodes])
     return model
-
-
-def _store_int4(model: onnx.ModelProto, layers: OnnxLayers, calibration: Calibration) -> set[str]:
-    """Stores the largest dense layers' weights in int4; returns the names of these layers."""
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    if opset < _INT4_OPSET:
-        raise UsageError(
-            f"int4 is in ONNX since opset {_INT4_OPSET}, and this file's is {opset}. Leave out --opset, "
-            "or use int8."
-        )
-    chosen = _largest(model, layers)
-    if not chosen:
-        raise UsageError(
-            "No dense layer of this model has rows that divide into blocks for int4. Use int8."
-        )
-    split_gemms(model, chosen, subtract=True)
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    dequantized = []
-    for node in model.graph.node:
-        if node.name not in chosen:
-            continue
-        kernel = node.input[1]
-        values = numpy_helper.to_array(weights[kernel])
-        block = block_size(len(values))
-        moments = calibration.moments.get(node.input[0])
-        integers, scales = quantize_blocks(values, block, moments)
-        packed = helper.make_tensor(
-            f"{kernel}/int4", TensorProto.INT4, integers.shape, _pack(integers), raw=True
-        )
-        model.graph.initializer.remove(weights[kernel])
-        model.graph.initializer.extend([packed, numpy_helper.from_array(scales, f"{kernel}/scale")])
-        inputs = [f"{kernel}/int4", f"{kernel}/scale"]
-        dequantized.append(
-            helper.make_node(
-                "DequantizeLinear",
-                inputs,
-                [kernel],
-                f"{kernel}/dequantized",
-                axis=0,
-                block_size=block,
-            )
-        )
-    _put_first(model, dequantized)
-    return set(chosen)
-
-
-def _scaled_gemms(model: onnx.ModelProto) -> list[str]:
-    """Returns the Gemms with factors, which onnxruntime forgets at the bias of one in integers."""
-    constants = {tensor.name for tensor in model.graph.initializer}
-    return [
-        node.name
-        for node in model.graph.node
-        if node.op_type == "Gemm"
-        and node.input[1] in constants
-        and any(_attribute(node, factor) not in (None, 1.0) for factor in ("alpha", "beta"))
-    ]
-
-
-def _largest(model: onnx.ModelProto, layers: OnnxLayers) -> list[str]:
-    """Returns the fewest layers that hold most of the weights, of those that divide into blocks."""
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    kernels = {
-        name: shapes[node.input[1]]
-        for name, node in layers.weighted.items()
-        if node.op_type != "Conv"
-    }
-    total = sum(map(math.prod, kernels.values()))
-    chosen: list[str] = []
-    held = 0
-    for name in sorted(kernels, key=lambda name: (-math.prod(kernels[name]), name)):
-        if held >= _INT4_SHARE * total:
-            break
-        held += math.prod(kernels[name])
-        length = kernels[name][1 if _attribute(layers.weighted[name], "transB") else 0]
-        if len(kernels[name]) == 2 and block_size(length):
-            chosen.append(name)
-    return chosen
-
-
-def split_gemms(model: onnx.ModelProto, names: Collection[str], *, subtract: bool = False) -> None:
-    """Makes products and sums of dense layers, in place; the product keeps the layer's name.
-
-    Args:
-        model: The model.
-        names: Nodes with constant weights; those that are no Gemm are left as they are.
-        subtract: Whether the negative bias is subtracted instead. onnxruntime joins a product and a sum
-            to a Gemm again, and before 1.31 knew no kernel for one in four bits.
-    """
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    nodes: list[NodeProto] = []
-    for node in model.graph.node:
-        plain = node.op_type == "Gemm" and not _attribute(node, "transA")
-        if not plain or node.name not in names:
-            nodes.append(node)
-            continue
-        kernel = node.input[1]
-        factor = _attribute(node, "alpha")
-        if _attribute(node, "transB") or factor not in (None, 1.0):
-            values = numpy_helper.to_array(weights[kernel])
-            if _attribute(node, "transB"):
-                values = values.T
-            kernel = f"{node.name}/kernel_by_column"
-            values = np.ascontiguousarray(values * np.float32(1.0 if factor is None else factor))
-            model.graph.initializer.append(numpy_helper.from_array(values, kernel))
-        answer = node.output[0]
-        if len(node.input) < 3 or not node.input[2]:
-            nodes.append(helper.make_node("MatMul", [node.input[0], kernel], [answer], node.name))
-            continue
-        product, bias = f"{answer}/product", node.input[2]
-        beta = _attribute(node, "beta")
-        factor = (-1.0 if subtract else 1.0) * (1.0 if beta is None else beta)
-        if factor != 1:
-            bias = f"{node.name}/scaled_bias"
-            scaled = numpy_helper.to_array(weights[node.input[2]]) * np.float32(factor)
-            model.graph.initializer.append(numpy_helper.from_array(scaled, bias))
-        kind = "Sub" if subtract else "Add"
-        nodes += [
-            helper.make_node("MatMul", [node.input[0], kernel], [product], node.name),
-            helper.make_node(kind, [product, bias], [answer], f"{node.name}/bias_added"),
-        ]
-    used = {name for node in nodes for name in node.input}
-    for tensor in list(model.graph.initializer):
-        if tensor.name not in used:
-            model.graph.initializer.remove(tensor)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-
-
-def _pack(integers: np.ndarray) -> bytes:
-    """Two numbers a byte, the first in the lower half, as ONNX stores int4."""
-    halves = integers.ravel().astype(np.uint8) & 0xF
-    if len(halves) % 2:
-        halves = np.append(halves, np.uint8(0))
-    return bytes(halves[::2] | halves[1::2] << 4)
-
-
-def _put_first(model: onnx.ModelProto, nodes: list[NodeProto]) -> None:
-    rest = list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend([*nodes, *rest])
-
-
-def _attribute(node: NodeProto, name: str) -> Any:
-    found = [entry for entry in node.attribute if entry.name == name]
-    return helper.get_attribute_value(found[0]) if found else None
 
 
 def _cleaned(quantized: Any) -> onnx.ModelProto:

@@ -35,6 +35,8 @@ def tensor_reader(
     )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    # Threads that spin between the calls would take the cores from whatever works between them.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(
         wider.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

@@ -22,6 +22,7 @@ class Scheme:
         activations: What these layers compute with.
         runs_on: The formats that have it, each with what its runtime must know.
         calibrated_in: The formats in which images decide how weights and activations are rounded.
+        ranged_in: Those of them in which the images give activations their ranges as well.
         method: How ranges follow from the images unless another method is asked for.
     """
 
@@ -30,6 +31,7 @@ class Scheme:
     activations: str
     runs_on: Mapping[Format, str]
     calibrated_in: frozenset[Format] = frozenset()
+    ranged_in: frozenset[Format] = frozenset()
     method: Method = "minmax"
 
     def to_dict(self) -> dict[str, Any]:
@@ -49,6 +51,7 @@ def _scheme(
     activations: str,
     runs_on: Mapping[Format, str],
     calibrated_in: tuple[Format, ...] = (),
+    ranged_in: tuple[Format, ...] = (),
     method: Method = "minmax",
 ) -> Scheme:
     return Scheme(
@@ -57,6 +60,7 @@ def _scheme(
         activations,
         MappingProxyType(dict(runs_on)),
         frozenset(calibrated_in),
+        frozenset(ranged_in),
         method,
     )
 
@@ -104,22 +108,25 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
                 "8 bits, ranges calibrated on training images; the attention core in float32",
                 {"tflite": _ANY_LITERT, "onnx": _ANY_ONNX},
                 ("tflite", "onnx"),
+                ("tflite", "onnx"),
             ),
             _scheme(
                 "int4",
-                "int4 in blocks for the large layers, int8 for the others",
+                "int4 in blocks for the large layers, or for harmless ones if none is; int8 for the rest",
                 "8 bits in these layers",
                 {
                     "tflite": "LiteRT with XNNPACK",
                     "onnx": "onnxruntime 1.20 and later (opset 21)",
                 },
                 ("tflite", "onnx"),
+                ("onnx",),
             ),
             _scheme(
                 "full-int8",
                 "int8",
                 "integers throughout, uint8 in and int8 out",
                 {"tflite": "LiteRT, for processors without floating point too"},
+                ("tflite",),
                 ("tflite",),
                 "mse",
             ),

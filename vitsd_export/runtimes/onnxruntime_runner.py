@@ -40,6 +40,9 @@ class OnnxRuntimeRunner(ImageRunner):
         options.inter_op_num_threads = 1
         if threads is not None:
             options.intra_op_num_threads = threads
+        else:
+            # Nobody times it: threads that spin between calls would take the cores from other work.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             # Without its fallback, which prints to stdout and tries the same provider again.
             session = onnxruntime.InferenceSession(
