@@ -9,25 +9,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.readme_command import readme
+from benchmarks.suite_command import suite
 from vitsd_export.errors import VitsdExportError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.callback(invoke_without_command=True)(suite)
+app.command()(readme)
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
 
 
 def _report(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
-
-
-def _untrained(folder: Path) -> Path:
-    """Returns an untrained vit-small-ds in a folder, written if it is not there yet."""
-    from benchmarks.startup_and_export import write_untrained_small_ds
-
-    path = folder / "vit-small-ds.keras"
-    if not path.exists():
-        _report("writing an untrained vit-small-ds")
-        write_untrained_small_ds(path)
-    return path
 
 
 @app.command()
@@ -55,48 +48,6 @@ def commands(
 
 
 @app.command()
-def artifacts(
-    model: Annotated[str, typer.Option(help="Bundled name or .keras file.")] = "vit-tiny-cifar10",
-    data: Annotated[
-        str, typer.Option(help="Test images: sample, cifar10, cifar100, folder.")
-    ] = "sample",
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of cifar10 or cifar100.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Timed calls of each artifact.")] = 300,
-    json: Json = None,
-) -> None:
-    """Accuracy, parity, latency and size of every artifact of a model."""
-    from benchmarks.artifacts import measure_artifacts, to_json
-
-    figures = measure_artifacts(model, data, data_dir, rounds=rounds, report=_report)
-    table = Table(title=f"{model}, {figures[0].images} test images")
-    for heading in (
-        "artifact",
-        "top-1",
-        "top-5",
-        "agreement",
-        "max abs diff",
-        "MB",
-        "p50, 1 thread",
-        "export",
-    ):
-        table.add_column(heading, justify="left" if heading == "artifact" else "right")
-    for entry in figures:
-        table.add_row(
-            entry.name,
-            f"{entry.top1:.2%}",
-            f"{entry.top5:.2%}",
-            f"{entry.agreement:.2%}",
-            f"{entry.max_abs_difference:.1e}",
-            f"{entry.megabytes:.2f}",
-            "" if entry.p50 is None else f"{entry.p50:.2f} ms",
-            f"{entry.export_seconds:.1f} s",
-        )
-    Console().print(table)
-    if json:
-        json.write_text(to_json(figures), encoding="utf-8")
-
-
-@app.command()
 def lowering(
     model: Annotated[
         Path | None, typer.Option(help=".keras file. Default: an untrained vit-small-ds.")
@@ -108,11 +59,13 @@ def lowering(
 ) -> None:
     """Latency of the lowered artifacts beside those of the stock converters, and each rewrite's gain."""
     from benchmarks.lowering import measure_lowering, to_json
+    from benchmarks.untrained import untrained_model
 
     with tempfile.TemporaryDirectory() as temporary:
         place = folder or Path(temporary)
         place.mkdir(exist_ok=True)
-        figures = measure_lowering(model or _untrained(place), place, report=_report)
+        model = model or untrained_model("vit-small-ds", place, _report)
+        figures = measure_lowering(model, place, report=_report)
     console = Console()
     table = Table(title=f"{figures.model}, median ms of a call")
     for heading in ("runtime", "beside", "part", "threads", "batch", "stock", "ours", "ratio"):
@@ -134,55 +87,6 @@ def lowering(
         gains.add_row(gain.model, gain.runtime, gain.rewrite, f"{gain.factor:.3f}")
     console.print(gains)
     console.print(f"ONNX nodes: {figures.stock_nodes} stock, {figures.our_nodes} ours")
-    if json:
-        json.write_text(to_json(figures), encoding="utf-8")
-
-
-@app.command()
-def quantization(
-    model: Annotated[str, typer.Option(help="Trained model: accuracy.")] = "vit-tiny-cifar10",
-    timed: Annotated[
-        Path | None,
-        typer.Option(help="Model for time and size. Default: an untrained vit-small-ds."),
-    ] = None,
-    data: Annotated[str, typer.Option(help="Test images: sample, cifar10, …, folder.")] = "sample",
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of cifar10 or cifar100.")] = None,
-    head_rank: Annotated[int, typer.Option(help="Rank of the head to try; 0 for none.")] = 256,
-    folder: Annotated[
-        Path | None, typer.Option(help="Keeps the artifacts there, and uses those that are.")
-    ] = None,
-    json: Json = None,
-) -> None:
-    """Accuracy, size and latency of every numeric scheme beside the stock files."""
-    from benchmarks.quantization import measure_quantization, to_json
-
-    with tempfile.TemporaryDirectory() as temporary:
-        place = folder or Path(temporary)
-        place.mkdir(exist_ok=True)
-        timed = timed or _untrained(place)
-        figures = measure_quantization(
-            model,
-            timed,
-            place,
-            data=data,
-            data_dir=data_dir,
-            head_rank=head_rank or None,
-            report=_report,
-        )
-    counts = list(figures[0].p50)
-    headings = ["format", "scheme", "top-1", "drop", "agreement"]
-    for count in counts:
-        headings += [f"p50, {count} thr.", "ratio"]
-    table = Table(*headings, "MB", "share", title=f"accuracy: {model}; time, size: {timed.stem}")
-    for entry in figures:
-        row = [entry.format, entry.scheme, "", "", ""]
-        if entry.top1 is not None and entry.drop is not None and entry.agreement is not None:
-            row[2:] = [f"{entry.top1:.2%}", f"{entry.drop:+.2f}", f"{entry.agreement:.2%}"]
-        for count in counts:
-            row += [f"{entry.p50[count]:.2f} ms", f"{entry.ratio[count]:.2f}"]
-        table.add_row(*row, f"{entry.bytes / 1e6:.2f}", f"{entry.share:.1%}")
-    # Wide enough for a log file, too.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
     if json:
         json.write_text(to_json(figures), encoding="utf-8")
 

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.untrained import untrained_model
+
 _STOCK = "tf2onnx alone (vit-small-ds, untrained)"
 _STOCK_CONVERTER = """
 import sys, keras, tensorflow as tf, tf2onnx
@@ -45,26 +47,6 @@ class CommandTime:
     note: str = ""
 
 
-def write_untrained_small_ds(path: Path) -> None:
-    """Writes a vit-small-ds with random weights as a .keras file."""
-    from vitsd_export.backend import use_tensorflow
-
-    use_tensorflow()
-    import keras
-    import numpy as np
-
-    from vitsd_export.model.checkpoint import write_model
-    from vitsd_export.model.classifier import build_classifier, set_normalization
-    from vitsd_export.model.config import preset_config
-
-    keras.utils.set_random_seed(0)
-    config = preset_config("vit-small-ds")
-    model = build_classifier(config)
-    # CIFAR-100's channel statistics, so that activations are of the size they have in use.
-    set_normalization(model, np.array([129.3, 124.1, 112.4]), np.array([68.2, 65.4, 70.4]) ** 2)
-    write_model(model, config, path, {})
-
-
 def time_commands(
     *, runs: int = 3, stock: bool = True, report: Callable[[str], None] = lambda _: None
 ) -> list[CommandTime]:
@@ -76,14 +58,7 @@ def time_commands(
         report: Called with what is going on.
     """
     with tempfile.TemporaryDirectory() as folder:
-        small = Path(folder) / "vit-small-ds.keras"
-        report("writing an untrained vit-small-ds")
-        # In a process of its own: a child's peak memory counts from what its parent holds.
-        subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "benchmarks.startup_and_export", str(small)],
-            check=True,
-            capture_output=True,
-        )
+        small = untrained_model("vit-small-ds", Path(folder), report)
         program = [sys.executable, "-m", "vitsd_export"]
         commands: dict[str, tuple[list[str], float | None]] = {
             "vitsd-export --help": ([*program, "--help"], 0.5),
@@ -157,7 +132,3 @@ def _what_onnxruntime_says(path: Path) -> str:
 def to_json(times: list[CommandTime]) -> str:
     """Returns the figures as a JSON document."""
     return json.dumps([dataclasses.asdict(entry) for entry in times], indent=2)
-
-
-if __name__ == "__main__":
-    write_untrained_small_ds(Path(sys.argv[1]))

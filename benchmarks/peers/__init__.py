@@ -1,0 +1,1 @@
+"""What other tools make of the same model, to be measured beside ours."""

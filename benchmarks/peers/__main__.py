@@ -1,0 +1,28 @@
+"""Makes one file, as a process of its own: `python -m benchmarks.peers MODULE:FUNCTION SOURCE TARGET …`."""
+
+import importlib
+import sys
+from pathlib import Path
+
+from vitsd_export.errors import VitsdExportError
+
+
+def make(maker: str, source: str, target: Path, *arguments: str) -> None:
+    """Makes a file.
+
+    Args:
+        maker: `module:function`.
+        source: What it starts from: a model, or another peer's file.
+        target: Where it goes.
+        *arguments: What the function is called with besides.
+    """
+    module, function = maker.split(":")
+    getattr(importlib.import_module(module), function)(source, target, *arguments)
+
+
+if __name__ == "__main__":
+    try:
+        make(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *sys.argv[4:])
+    except VitsdExportError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)

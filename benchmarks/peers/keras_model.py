@@ -1,0 +1,24 @@
+"""The Keras model that every peer begins with."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vitsd_export.model.checkpoint import LoadedModel
+
+
+def load_keras(source: str | Path) -> "LoadedModel":
+    """Loads a model on Keras's TensorFlow backend.
+
+    Args:
+        source: Bundled name, file or folder: what `vitsd-export --model` takes.
+
+    Raises:
+        InputError: If it cannot be used.
+    """
+    from vitsd_export.backend import use_tensorflow
+
+    use_tensorflow()
+    from vitsd_export.model.checkpoint import load_model
+
+    return load_model(source)

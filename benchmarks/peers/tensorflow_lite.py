@@ -1,0 +1,48 @@
+"""`tf.lite.TFLiteConverter` on a Keras model, as its guides have it.
+
+https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/post_training_quantization
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.peers.calibration import calibration_images
+from benchmarks.peers.keras_model import load_keras
+
+
+def convert_with_tensorflow_lite(
+    source: str, target: Path, scheme: Literal["float32", "dynamic-int8", "full-int8"]
+) -> None:
+    """Writes a LiteRT file for one image a call.
+
+    Args:
+        source: The model.
+        target: The file; float32 pixels to logits, uint8 to int8 in full-int8.
+        scheme: What is quantized: nothing, the weights, or everything, with ranges from bundled training
+            images.
+    """
+    import tensorflow as tf
+
+    model = load_keras(source).model
+    converter = converter_of(model)
+    if scheme != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if scheme == "full-int8":
+        size = model.inputs[0].shape[1]
+        converter.representative_dataset = lambda: ([image] for image in calibration_images(size))
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.int8
+    target.write_bytes(converter.convert())
+
+
+def converter_of(model: Any, batch: int = 1) -> Any:
+    """Returns TensorFlow's converter of a Keras model for calls of a fixed number of images.
+
+    With an open batch XNNPACK would take none of the file.
+    """
+    import keras
+    import tensorflow as tf
+
+    image = keras.Input(batch_shape=(batch, *model.inputs[0].shape[1:]), name="image")
+    return tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, model(image)))

@@ -1,0 +1,222 @@
+"""`python -m benchmarks`: the suite."""
+
+import dataclasses
+import functools
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from vitsd_export.errors import EnvironmentProblem, UsageError, VerificationError
+from vitsd_export.pretrained import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from benchmarks.suite.run import Request
+    from vitsd_export.measure.results import Results
+
+TIMED_FOLDER = "timed"
+NO_TIMED_MODEL = "none"
+# As shells report a program that was interrupted.
+_INTERRUPTED = 130
+_FULL_TIMED_MODEL = "vit-small-ds"
+_HEAD_RANK = 256
+# Wide enough for a log file, too.
+_WIDTH = None if sys.stdout.isatty() else 200
+
+
+def suite(
+    context: typer.Context,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The main files in three minutes (the default).")
+    ] = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Every scheme, peer and runtime; goes on where it broke off."),
+    ] = False,
+    model: Annotated[
+        str, typer.Option(help="Trained model: bundled name, file, folder.")
+    ] = DEFAULT_MODEL,
+    timed_model: Annotated[
+        str | None,
+        typer.Option(
+            help="A second model, for times and sizes: a preset (untrained), file, folder, or none. "
+            f"Default: {_FULL_TIMED_MODEL} with --full.",
+            show_default=False,
+        ),
+    ] = None,
+    head_rank: Annotated[
+        int, typer.Option(help="Rank to try on a preset's wide head, with --full; 0 for none.")
+    ] = _HEAD_RANK,
+    data: Annotated[
+        str, typer.Option(help="Test images: sample, cifar10, cifar100, folder.")
+    ] = "sample",
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of cifar10 or cifar100.")] = None,
+    output: Annotated[
+        Path, typer.Option(help="Folder for results.json, report.md, index.html, PNGs.")
+    ] = Path("out/benchmarks"),
+    batches: Annotated[
+        str | None, typer.Option(help="Images in a call.", metavar="N,…", show_default=False)
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option(help="Threads.", metavar="N,…", show_default=False)
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Turns of each file in a process.", show_default=False),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Time of a file at one batch size and thread count.", show_default=False),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only what has this in its name (repeatable).")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew after a run was broken off.")
+    ] = False,
+    compare: Annotated[
+        Path | None,
+        typer.Option(help="results.json of an earlier run; exit 4 if this one is worse."),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="With --compare: how much worse is no fault, as a share.")
+    ] = 0.1,
+) -> None:
+    """Measures our artifacts beside those of other tools, and the machine.
+
+    Without a command: parity with Keras, accuracy, latency, memory and size of every artifact in its runtime,
+    and the share of what the machine could do.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if quick and full:
+        raise UsageError("--quick and --full contradict each other. Choose one.")
+    from benchmarks.suite.run import Request
+    from vitsd_export.cli.options import parse_numbers
+    from vitsd_export.measure.results import read_results
+    from vitsd_export.measure.settings import Settings
+
+    # Before the minutes that the rest takes.
+    old = read_results(compare) if compare else None
+    changes: dict[str, Any] = {"rounds": rounds, "seconds": seconds}
+    if batches is not None:
+        changes["batches"] = parse_numbers("--batches", batches)
+    if threads is not None:
+        changes["threads"] = parse_numbers("--threads", threads)
+    changes = {name: value for name, value in changes.items() if value is not None}
+    length: Literal["quick", "full"] = "full" if full else "quick"
+    request = Request(
+        model,
+        Settings(**changes) if full else Settings.quick(**changes),
+        _folder(output),
+        length,
+        data=data,
+        data_dir=data_dir,
+        only=tuple(only or ()),
+        fresh=fresh,
+    )
+    requests = [request]
+    second = timed_model or (_FULL_TIMED_MODEL if full else NO_TIMED_MODEL)
+    if second != NO_TIMED_MODEL:
+        requests.append(_timed(request, second, head_rank or None))
+    first = _run(requests)
+    if old is not None:
+        _compare(old, first, tolerance)
+
+
+def _timed(request: "Request", model: str, head_rank: int | None) -> "Request":
+    """Returns the request for the model whose times and sizes are wanted."""
+    from benchmarks.made import files_folder
+    from benchmarks.untrained import untrained_model
+    from vitsd_export.model.config import PRESETS
+    from vitsd_export.model.sources.location import locate
+
+    changes: dict[str, Any] = {"model": model}
+    if model in PRESETS:
+        path = untrained_model(model, files_folder(), _report)
+        is_wide = bool(PRESETS[model].head_units)
+        changes = {
+            "model": str(path),
+            "trained": False,
+            "head_rank": head_rank if is_wide else None,
+        }
+    else:
+        # Before the first model's minutes.
+        locate(model)
+    folder = _folder(request.output / TIMED_FOLDER)
+    # Its answers are looked at as well, but on few images.
+    return dataclasses.replace(request, output=folder, data="sample", data_dir=None, **changes)
+
+
+def _run(requests: "list[Request]") -> "Results":
+    """Measures, shows and writes each request; returns the first's results."""
+    from benchmarks.suite.outputs import write_outputs
+    from benchmarks.suite.run import measure
+    from vitsd_export.cli.output import show_progress_bar
+    from vitsd_export.reports.terminal import print_results
+
+    found = []
+    for request in requests:
+        with show_progress_bar() as progress:
+            try:
+                results = measure(
+                    request,
+                    _command(),
+                    report=functools.partial(progress, done=0, total=0),
+                    progress=progress,
+                )
+            except KeyboardInterrupt:
+                _report("interrupted before anything was measured")
+                raise typer.Exit(_INTERRUPTED) from None
+        write_outputs(results, request.output, _report)
+        print_results(results, Console(width=_WIDTH))
+        print(f"The page: {request.output / 'index.html'}")
+        if results.finished is None:
+            _report(
+                f"interrupted; what was measured is in {request.output}. The same command goes on from "
+                "there, with --fresh it begins anew."
+            )
+            raise typer.Exit(_INTERRUPTED)
+        if all(row.parity is None for row in results.rows):
+            raise VerificationError("Nothing could be measured: the table above says why.")
+        found.append(results)
+    return found[0]
+
+
+def _compare(old: "Results", new: "Results", tolerance: float) -> None:
+    from vitsd_export.reports.compare import compare_results
+    from vitsd_export.reports.terminal import print_comparison
+
+    comparison = compare_results(old, new, tolerance=tolerance)
+    print_comparison(comparison, Console(width=_WIDTH))
+    if comparison.regressed:
+        raise VerificationError(
+            f"This run is worse than the earlier one by more than {tolerance:.0%}: see the tables above."
+        )
+
+
+def _folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"The output folder {path} cannot be made: {error.strerror}. Choose another --output."
+        ) from error
+    return path
+
+
+def _command() -> str:
+    """Returns the command line as it would be typed, of folders of this machine the names alone."""
+    words = []
+    for word in sys.argv[1:]:
+        option, equals, value = word.rpartition("=")
+        is_address = "://" in value
+        words.append(word if is_address else f"{option}{equals}{Path(value).name or value}")
+    return shlex.join(["python", "-m", "benchmarks", *words])
+
+
+def _report(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,104 @@
+"""The README's tables come from stored results and from nothing else."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.readme_command import README, STORED, store_and_write
+from benchmarks.suite.readme import BEGIN, END, replace_tables, tables
+from tests.benchmarks.some_results import some_results, some_row
+from vitsd_export.errors import InputError
+from vitsd_export.measure.results import read_results, write_results
+
+
+def test_readme_holds_what_the_stored_results_give() -> None:
+    runs = [read_results(path) for path in STORED if path.exists()]
+    text = README.read_text(encoding="utf-8")
+    assert runs
+    assert replace_tables(text, runs) == text, "run: python -m benchmarks readme"
+
+
+def test_table_has_every_row_and_its_figures() -> None:
+    lines = tables([some_results()]).splitlines()
+    heading, *_ = lines
+    assert "`python -m benchmarks --full`" in heading
+    assert "2026-11-22" in heading
+    assert "500 images" in heading
+    columns, _, ours, failed = (_cells(line) for line in lines[2:])
+    figures = dict(zip(columns, ours, strict=True))
+    assert figures["artifact"] == "**onnx int8**"
+    assert figures["top-1"] == "80.00% (76.0%–83.0%)"
+    assert figures["agrees with Keras"] == "99.00%"
+    assert figures["size"] == "2.00 MB"
+    assert figures["p50, 1 thread"] == "2.00 ms"
+    assert figures["p50, 2 threads"] == "1.50 ms"
+    assert figures["images/s, batch 32, 2 threads"] == "1067"
+    assert figures["peak memory"] == "70 MB"
+    assert figures["share of limit"] == "40%"
+    assert ours[columns.index("p50, 1 thread") + 1] == "0.50 (0.48–0.52)"
+    # A bar or a line break in a reason would end the cell.
+    assert failed[2] == r"failed: /tmp/file.onnx refused: Erfc \| is no operator of ONNX"
+    assert len(failed) == len(columns)
+
+
+def test_broken_off_run_says_so() -> None:
+    import dataclasses
+
+    assert "broken off" in tables([dataclasses.replace(some_results(), finished=None)])
+
+
+def test_only_what_is_between_the_markers_changes() -> None:
+    text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    new = replace_tables(text, [some_results()])
+    assert new.startswith(f"before\n{BEGIN}\n**vit-tiny")
+    assert new.endswith(f"|\n{END}\nafter\n")
+    assert "old" not in new
+    assert replace_tables(new, [some_results()]) == new
+
+
+@pytest.mark.parametrize("text", ["nothing", f"{BEGIN} no end", f"{END} before {BEGIN}"])
+def test_missing_markers_are_told(text: str) -> None:
+    with pytest.raises(InputError, match="benchmarks:begin"):
+        replace_tables(text, [some_results()])
+
+
+def test_runs_are_stored_without_what_makes_them_large(tmp_path: Path) -> None:
+    run, readme = tmp_path / "results.json", tmp_path / "README.md"
+    stored = (tmp_path / "suite.json", tmp_path / "suite-timed.json")
+    readme.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    write_results(some_results(), run)
+    store_and_write([run], stored, readme)
+    assert "thumbnail" not in stored[0].read_text(encoding="utf-8")
+    assert "/tmp/file.onnx" not in stored[0].read_text(encoding="utf-8")
+    assert not stored[1].exists()
+    kept, full = read_results(stored[0]), some_results()
+    assert tables([kept]) == tables([full]).replace("/tmp/file.onnx", "file.onnx")
+    for small, large in zip(kept.rows[0].latencies, full.rows[0].latencies, strict=True):
+        assert len(small.samples) < len(large.samples) == large.rounds
+        assert (small.rounds, small.p50) == (large.rounds, large.p50)
+        ends = (min(small.samples), max(small.samples))
+        assert ends == pytest.approx((min(large.samples), max(large.samples)), abs=1e-3)
+    before = readme.read_text(encoding="utf-8")
+    store_and_write([], stored, readme)
+    assert readme.read_text(encoding="utf-8") == before
+
+
+def test_few_samples_are_all_kept(tmp_path: Path) -> None:
+    import dataclasses
+
+    from benchmarks.suite.storing import reduce
+    from tests.benchmarks.some_results import some_latency
+
+    row = dataclasses.replace(some_row(), latencies=(some_latency(count=7),))
+    (kept,) = reduce(some_results(row)).rows
+    assert kept.latencies[0].samples == pytest.approx(row.latencies[0].samples, abs=5e-4)
+
+
+def test_too_many_runs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="At most 1"):
+        store_and_write([tmp_path / "a", tmp_path / "b"], (tmp_path / "c",), tmp_path / "d")
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
