@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Unpack
 
 from vitsd_export import __version__
+from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.labels import default_labels
+from vitsd_export.data.sample import SAMPLE_SOURCE
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import UsageError
 from vitsd_export.exporters.manifest import Manifest
@@ -116,7 +118,7 @@ def benchmark_artifacts(
         machine=describe_machine(settings.threads),
         versions=list_versions(),
         model={"name": loaded.name, "sha256": loaded.sha256},
-        data={"source": images.name, "split": images.split, "images": len(images)},
+        data=describe_data(images),
         settings=settings.to_dict(),
         rows=(),
     )
@@ -243,6 +245,13 @@ def _names(paths: Sequence[Path]) -> dict[Path, str]:
         path: name if short.count(name) == 1 else str(path)
         for path, name in zip(paths, short, strict=True)
     }
+
+
+def describe_data(images: ImageDataset) -> dict[str, str | int]:
+    """Returns what results say of the images they are of."""
+    # Not `cifar10`, of which it is the first 500 images, and lossless where a user's copy may not be.
+    source = SAMPLE_SOURCE if images.source.startswith(SAMPLE_SOURCE) else images.name
+    return {"source": source, "split": images.split, "images": len(images)}
 
 
 def _bundled_source(manifests: Mapping[Path, Manifest | None]) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import http.server
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,11 @@ class SiteServer(http.server.ThreadingHTTPServer):
                 f"Port {port} cannot be used: {reason}. Choose another with --port, or --port 0 for "
                 "any that is free."
             ) from error
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Keeps silent about browsers that hang up, as they do when a page is left."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:

@@ -70,7 +70,9 @@ def write_site(
     _check_output(output, force)
     _check_artifact(artifact)
     with staging(output) as staged:
-        shutil.copytree(apps_folder("web"), staged, ignore=shutil.ignore_patterns("README*"))
+        # With new times of change, because hosts tell browsers by them what is new.
+        ignored = shutil.ignore_patterns("README*")
+        shutil.copytree(apps_folder("web"), staged, ignore=ignored, copy_function=shutil.copyfile)
         for name in _SHARED:
             shutil.copyfile(apps_folder("node") / name, staged / name)
         (staged / "_headers").write_text(_headers_file(), encoding="utf-8")

@@ -11,14 +11,11 @@ from benchmarks.peers.making import make_peers
 from benchmarks.suite.ours import make_ours
 from benchmarks.suite.plan import Entry, make_candidates, plan
 from benchmarks.suite.state import State
-from vitsd_export.data.sources import SAMPLE
 from vitsd_export.measure.results import Candidate, Results, Row
 from vitsd_export.measure.settings import Settings
 from vitsd_export.measure.suite import Progress, run_suite
 
 STATE_FILE = "state.json"
-# Not `cifar10`, of which it is the first 500 images, and lossless where a user's copy may not be.
-SAMPLE_NAME = "bundled CIFAR-10 sample"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +70,7 @@ def measure(
         UsageError: If options contradict each other, or no candidate is left.
         EnvironmentProblem: If TensorFlow is missing, or a folder cannot be written.
     """
-    from vitsd_export.benchmark import list_versions
+    from vitsd_export.benchmark import describe_data, list_versions
     from vitsd_export.data.labels import default_labels
     from vitsd_export.data.sources import load_images
     from vitsd_export.measure.machine import describe_machine
@@ -131,11 +128,7 @@ def measure(
         machine=machine,
         versions=list_versions(),
         model={"name": loaded.name, "sha256": loaded.sha256},
-        data={
-            "source": SAMPLE_NAME if request.data == SAMPLE else images.name,
-            "split": images.split,
-            "images": len(images),
-        },
+        data=describe_data(images),
         settings={**request.settings.to_dict(), "length": request.length},
         rows=tuple(rows[each.name] for each in candidates if each.name in rows),
     )

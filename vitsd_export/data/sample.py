@@ -9,6 +9,7 @@ from vitsd_export.data.labels import CIFAR10_CLASSES
 from vitsd_export.errors import UsageError
 
 SAMPLE_FOLDER = "cifar10_sample"
+SAMPLE_SOURCE = "bundled CIFAR-10 sample"
 _SPLITS = {"calibration": "train", "verification": "test"}
 
 
@@ -45,5 +46,5 @@ def _read(part: str) -> ImageDataset:
     with resources.as_file(bundled) as path:
         images, labels = read_shards([path], "cifar10", len(CIFAR10_CLASSES))
     images.flags.writeable = labels.flags.writeable = False
-    source = f"bundled CIFAR-10 sample ({part})"
+    source = f"{SAMPLE_SOURCE} ({part})"
     return ImageDataset(images, labels, CIFAR10_CLASSES, "cifar10", split, source)

@@ -103,8 +103,10 @@ def test_the_most_probable_classes_are_shown_in_order(
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param(["--answer", "logits", "--input", "float32"], id="logits of floats"),
-        pytest.param(["--batch", "3"], id="fixed batch"),
+        pytest.param(
+            ["--answer", "logits", "--input", "float32", "--batch", "3"],
+            id="logits of three images of floats",
+        ),
         pytest.param(["--scheme", "float16"], id="float16"),
     ],
 )
@@ -147,6 +149,7 @@ def test_the_service_worker_isolates_the_page_where_the_host_cannot(
         choose(page, images[0])
 
 
+@pytest.mark.slow
 def test_webgpu_computed_by_software(
     browser: Browser, site: Path, url: str, images: np.ndarray
 ) -> None:
