@@ -5,8 +5,6 @@ Times are in milliseconds, sizes in bytes, shares between 0 and 1, unless a name
 could not be taken is None, and the row's `failure` or `skipped` says why.
 """
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +12,7 @@ import pydantic
 from pydantic.dataclasses import dataclass
 
 from vitsd_export.errors import InputError
+from vitsd_export.publishing import publish, staging
 from vitsd_export.runtimes.delegation import Delegation as Delegation
 
 # Raised when a field changes its meaning or goes; new optional fields leave it.
@@ -310,16 +309,14 @@ _ADAPTER: pydantic.TypeAdapter[Results] = pydantic.TypeAdapter(Results)
 
 
 def write_results(results: Results, path: Path) -> None:
-    """Writes a run as JSON, atomically."""
-    text = _ADAPTER.dump_json(results, indent=1)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(text + b"\n")
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    """Writes a run as JSON, atomically.
+
+    Raises:
+        EnvironmentProblem: If the folder cannot be written to, or the disk is full.
+    """
+    with staging(path) as staged:
+        staged.write_bytes(_ADAPTER.dump_json(results, indent=1) + b"\n")
+        publish(staged, path)
 
 
 def to_document(results: Results) -> dict[str, Any]:
