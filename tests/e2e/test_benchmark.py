@@ -198,14 +198,19 @@ def test_an_interrupt_keeps_what_was_measured_and_leaves_no_process(
     with (tmp_path / "errors").open("wb") as errors:
         command = [sys.executable, "-W", "ignore", "-m", "vitsd_export", "benchmark"]
         process = psutil.Popen([*command, *map(str, arguments)], stdout=errors, stderr=errors)
-        for _ in range(600):
-            if results.exists() and len(read_results(results).rows) == 2:
-                break
-            time.sleep(0.1)
-        time.sleep(1)
-        workers = process.children(recursive=True)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130, (tmp_path / "errors").read_text()
+        try:
+            for _ in range(600):
+                if results.exists() and len(read_results(results).rows) == 2:
+                    break
+                time.sleep(0.1)
+            time.sleep(1)
+            workers = process.children(recursive=True)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130, (tmp_path / "errors").read_text()
+        finally:
+            if process.is_running():
+                process.kill()
+                process.wait()
     assert workers
     assert not [worker for worker in workers if worker.is_running()]
     kept = read_results(results)
