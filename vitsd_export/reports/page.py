@@ -20,6 +20,7 @@ from vitsd_export.reports.wording import (
     machine_name,
     percent,
     plain,
+    runtime_name,
     setting_name,
     significant,
     small,
@@ -74,6 +75,7 @@ def render_page(results: Results) -> str:
     )
     environment.filters |= {"plain": plain, "significant": significant, "small": small}
     environment.filters["percent"] = percent
+    environment.filters["runtime_name"] = runtime_name
     style, script = _asset("page.css"), _asset("page.js")
     found = tables.settings(results)
     return environment.get_template("page.html.j2").render(
@@ -151,7 +153,7 @@ def _hash(text: str) -> str:
 
 def _colours(results: Results) -> dict[str, int]:
     """Returns a number of a colour for each runtime, in the order they come in."""
-    names = dict.fromkeys(plain(row.candidate.runtime) for row in results.rows)
+    names = dict.fromkeys(runtime_name(row.candidate.runtime) for row in results.rows)
     return {name: number % _COLOURS for number, name in enumerate(names)}
 
 

@@ -11,7 +11,14 @@ from vitsd_export.publishing import publish, staging
 from vitsd_export.reports.label_placement import Box, Marker, place_labels
 from vitsd_export.reports.pareto import Pareto, front_line, pareto
 from vitsd_export.reports.tables import Setting, latency, settings
-from vitsd_export.reports.wording import VERDICTS, plain, setting_name, shorten, state
+from vitsd_export.reports.wording import (
+    VERDICTS,
+    plain,
+    runtime_name,
+    setting_name,
+    shorten,
+    state,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,10 +91,10 @@ def _pareto(results: Results, setting: Setting) -> "Figure | None":
     axes.set_yticks(plot.y.ticks, [f"{100 * tick:g} %" for tick in plot.y.ticks])
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
-    runtimes = list(dict.fromkeys(plain(row.candidate.runtime) for row in results.rows))
+    runtimes = list(dict.fromkeys(runtime_name(row.candidate.runtime) for row in results.rows))
     drawn = set()
     for point in plot.points:
-        runtime = plain(point.candidate.runtime)
+        runtime = runtime_name(point.candidate.runtime)
         colour = _COLOURS[runtimes.index(runtime) % len(_COLOURS)]
         is_stock = point.candidate.origin == "stock"
         axes.scatter(
@@ -118,7 +125,7 @@ def _pareto(results: Results, setting: Setting) -> "Figure | None":
         "Up and left is better; a disc's area is the size of the file", fontsize=10, loc="left"
     )
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=_FONT)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=_FONT)
     _write_labels(figure, axes, plot)
     return figure
 

@@ -14,6 +14,7 @@ from vitsd_export.reports.wording import (
     percent,
     plain,
     rate,
+    runtime_name,
     setting_name,
     significant,
     small,
@@ -418,7 +419,7 @@ def _table(
 
 def _name(row: Row) -> Cell:
     candidate = row.candidate
-    parts = [f"origin {candidate.origin}", f"runtime {candidate.runtime}"]
+    parts = [f"origin {candidate.origin}", f"runtime {runtime_name(candidate.runtime)}"]
     if candidate.tool:
         parts.append(f"made by {candidate.tool}")
     if candidate.peer:

@@ -31,6 +31,11 @@ def plain(text: object) -> str:
     )
 
 
+def runtime_name(key: str) -> str:
+    """Returns the short name of a runtime: its key, or of `module:NameRunner` the name."""
+    return plain(key.rpartition(":")[2]).removesuffix("Runner") or plain(key)
+
+
 def columns(text: str) -> int:
     """Returns the width of text in columns of a terminal: Chinese characters take two."""
     return sum(
