@@ -340,3 +340,18 @@ def test_damaged_zip_entry_is_refused(tmp_path: Path, tiny_tflite: Path) -> None
     path = tmp_path / "flipped.tflite"
     path.write_bytes(data)
     _refused(path, "manifest inside it is damaged")
+
+
+def test_the_reason_of_onnxruntime_is_told_however_long_the_path(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper
+
+    folder = tmp_path.joinpath(*["a" * 60] * 5)
+    folder.mkdir(parents=True)
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1,)) for name in "xy"]
+    node = helper.make_node("NoSuchOperator", ["x"], ["y"])
+    graph = helper.make_graph([node], "graph", tensors[:1], tensors[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="NoSuchOperator"):
+        open_runner(path)

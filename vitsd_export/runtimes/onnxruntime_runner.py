@@ -65,7 +65,7 @@ class OnnxRuntimeRunner(ImageRunner):
             raise unusable(
                 path,
                 "it is truncated, damaged, not an ONNX file, or newer than onnxruntime "
-                f"{onnxruntime.__version__} ({first_line(error).rstrip('.')})",
+                f"{onnxruntime.__version__} ({_reason(error, path)})",
             ) from error
         try:
             manifest = parse_onnx_manifest(metadata)
@@ -96,6 +96,12 @@ class OnnxRuntimeRunner(ImageRunner):
 
     def _release(self) -> None:
         del self._session
+
+
+def _reason(error: BaseException, path: Path) -> str:
+    # ONNX Runtime repeats the path, and a long one would leave no room for what it says.
+    told = str(error).replace(f"Load model from {path} failed:", "")
+    return first_line(told or type(error).__name__).rstrip(".")
 
 
 def _runtime_errors(onnxruntime: ModuleType) -> tuple[type[BaseException], ...]:
