@@ -1,10 +1,7 @@
-"""Files made for the benchmarks, and where they are kept."""
+"""Files made for the benchmarks."""
 
 import dataclasses
-import os
 from pathlib import Path
-
-import platformdirs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +17,3 @@ class Made:
     path: Path | None
     failure: str | None = None
     skipped: str | None = None
-
-
-def files_folder() -> Path:
-    """Returns where made files are kept: in VITSD_EXPORT_CACHE, or in the system's folder for caches."""
-    named = os.environ.get("VITSD_EXPORT_CACHE")
-    root = Path(named) if named else platformdirs.user_cache_path("vitsd-export")
-    return root / "benchmarks"

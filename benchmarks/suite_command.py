@@ -131,14 +131,14 @@ def suite(
 
 def _timed(request: "Request", model: str, head_rank: int | None) -> "Request":
     """Returns the request for the model whose times and sizes are wanted."""
-    from benchmarks.made import files_folder
     from benchmarks.untrained import untrained_model
+    from vitsd_export.cache import cache_folder
     from vitsd_export.model.config import PRESETS
     from vitsd_export.model.sources.location import locate
 
     changes: dict[str, Any] = {"model": model}
     if model in PRESETS:
-        path = untrained_model(model, files_folder(), _report)
+        path = untrained_model(model, cache_folder("benchmarks"), _report)
         is_wide = bool(PRESETS[model].head_units)
         changes = {
             "model": str(path),

@@ -4,7 +4,6 @@ import base64
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import tarfile
@@ -12,8 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import platformdirs
-
+from vitsd_export.cache import cache_folder
 from vitsd_export.errors import EnvironmentProblem, InputError
 
 VERSION = "1.30.0"
@@ -62,12 +60,6 @@ def copy_runtime(target: Path, package: Path | None = None) -> str:
     return VERSION
 
 
-def cache_folder() -> Path:
-    """Returns where the package is kept: in VITSD_EXPORT_CACHE, or the system's folder for caches."""
-    named = os.environ.get("VITSD_EXPORT_CACHE")
-    return Path(named) if named else platformdirs.user_cache_path("vitsd-export") / "npm"
-
-
 def _copy_from_folder(package: Path, target: Path) -> str:
     try:
         described = json.loads((package / "package.json").read_text(encoding="utf-8"))
@@ -91,7 +83,7 @@ def _copy_from_folder(package: Path, target: Path) -> str:
 
 
 def _cached_archive() -> Path:
-    path = cache_folder() / _ARCHIVE
+    path = cache_folder("npm") / _ARCHIVE
     if not path.is_file() or not _is_intact(path):
         _download(path)
     return path

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.made import files_folder
 from benchmarks.peers.making import make_peers
 from benchmarks.suite.ours import make_ours
 from benchmarks.suite.plan import Entry, make_candidates, plan
 from benchmarks.suite.state import State
+from vitsd_export.cache import cache_folder
 from vitsd_export.measure.results import Candidate, Results, Row
 from vitsd_export.measure.settings import Settings
 from vitsd_export.measure.suite import Progress, run_suite
@@ -140,7 +140,7 @@ def measure(
 def _candidates(
     entries: Sequence[Entry], source: Path, sha256: str, report: Callable[[str], None]
 ) -> tuple[tuple[Candidate, ...], dict[str, Row]]:
-    folder = files_folder()
+    folder = cache_folder("benchmarks")
     return make_candidates(
         entries,
         source,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitsd_export.measure.limit import work_of
+from vitsd_export.measure.limit import with_share, work_of
 from vitsd_export.measure.results import Speed
 from vitsd_export.runtimes.arithmetic import Product
 
@@ -14,17 +14,18 @@ INTEGERS = Product("c", "int8", 8000, 10)
 
 
 def test_each_product_takes_the_longer_of_its_two_times() -> None:
-    work = work_of([COMPUTE, MEMORY, INTEGERS], 5000, SPEED, p50=64.0)
+    work = work_of([COMPUTE, MEMORY, INTEGERS], 5000, SPEED)
     assert work is not None
     assert work.limit == pytest.approx(5 + 9 + 2)
-    assert work.share == pytest.approx(16 / 64)
+    assert with_share(work, 64.0).share == pytest.approx(16 / 64)
+    assert with_share(work, None).share is None
     assert work.multiply_adds == {"float32": 6000, "int8": 8000}
     assert work.bytes == 5000
 
 
 def test_integers_are_as_fast_as_floats_where_their_rate_is_unknown() -> None:
     speed = Speed(threads=1, flops=2e6, int8_ops=None, bandwidth=1e5)
-    work = work_of([INTEGERS], 10, speed, None)
+    work = work_of([INTEGERS], 10, speed)
     assert work is not None
     assert work.limit == pytest.approx(8)
     assert work.share is None
@@ -36,10 +37,10 @@ def test_integers_are_as_fast_as_floats_where_their_rate_is_unknown() -> None:
 def test_there_is_no_limit_without_shapes_or_rates(
     products: list[Product], speed: Speed | None
 ) -> None:
-    work = work_of(products, 100, speed, 1.0)
+    work = work_of(products, 100, speed)
     assert work is not None
-    assert (work.limit, work.share) == (None, None)
+    assert (work.limit, with_share(work, 1.0).share) == (None, None)
 
 
 def test_there_is_no_work_where_no_product_is_known() -> None:
-    assert work_of([], 0, SPEED, 1.0) is None
+    assert work_of([], 0, SPEED) is None

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.quantization.onnx_networks import PICTURES, dense_network
+from vitsd_export.cache import cache_folder
 from vitsd_export.quantization.calibration import Calibration
-from vitsd_export.quantization.calibration_cache import cache_folder, cached
+from vitsd_export.quantization.calibration_cache import cached
 from vitsd_export.quantization.onnx_calibration import calibrate_onnx
 
 
@@ -16,7 +17,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache for one test."""
     folder = tmp_path / "not" / "there" / "yet"
     monkeypatch.setenv("VITSD_EXPORT_CACHE", str(folder))
-    return folder
+    return folder / "calibration"
 
 
 def make(histograms: bool = True) -> Calibration:
@@ -72,4 +73,4 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
 
 def test_without_a_wish_the_system_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VITSD_EXPORT_CACHE")
-    assert "vitsd-export" in cache_folder().parts
+    assert "vitsd-export" in cache_folder("calibration").parts

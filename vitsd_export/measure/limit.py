@@ -1,5 +1,6 @@
 """The time that an artifact must take on a machine, from what it multiplies and reads."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from vitsd_export.measure.results import Speed, Work
@@ -8,10 +9,8 @@ from vitsd_export.runtimes.arithmetic import Product, sum_up
 _INTEGERS = ("int8", "uint8", "int4", "uint4", "int2")
 
 
-def work_of(
-    products: Sequence[Product], constants: int, speed: Speed | None, p50: float | None
-) -> Work | None:
-    """Returns an artifact's work, its limit, and the share of the limit that was reached.
+def work_of(products: Sequence[Product], constants: int, speed: Speed | None) -> Work | None:
+    """Returns an artifact's work and its limit.
 
     Each product takes the longer of two times: its operations at the measured rate of its numbers, and its
     weights at the measured bandwidth (the roofline model: Williams, Waterman, Patterson, 2009,
@@ -21,7 +20,6 @@ def work_of(
         products: What the artifact multiplies for one image.
         constants: Bytes of all its constants.
         speed: Rates of the machine on one thread; None leaves the limit out.
-        p50: Median milliseconds of one image on one thread; None if it was not measured.
 
     Returns:
         None without products, as of a SavedModel, whose graph is not read.
@@ -32,8 +30,18 @@ def work_of(
     limit = None
     if speed is not None and all(product.multiply_adds is not None for product in products):
         limit = 1e3 * sum(_seconds(product, speed) for product in products)
-    share = None if limit is None or not p50 else limit / p50
-    return Work(sums, constants, limit, share)
+    return Work(sums, constants, limit, None)
+
+
+def with_share(work: Work, p50: float | None) -> Work:
+    """Returns an artifact's work with the share of its limit that was reached.
+
+    Args:
+        work: The work.
+        p50: Median milliseconds of one image on one thread; None if it was not measured.
+    """
+    share = None if work.limit is None or not p50 else work.limit / p50
+    return dataclasses.replace(work, share=share)
 
 
 def _seconds(product: Product, speed: Speed) -> float:

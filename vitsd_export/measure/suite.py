@@ -13,10 +13,10 @@ from vitsd_export.errors import UsageError
 from vitsd_export.measure.answers import Answered, ask_candidate, size_problem
 from vitsd_export.measure.figures import accuracy_figures, parity_figures
 from vitsd_export.measure.groups import group_by_memory
-from vitsd_export.measure.limit import work_of
+from vitsd_export.measure.limit import with_share, work_of
 from vitsd_export.measure.memory import available_memory
 from vitsd_export.measure.ratio import judge_ratio, ratio_of_medians
-from vitsd_export.measure.results import Candidate, LatencyFigures, Row, Speed, Start, Work
+from vitsd_export.measure.results import Candidate, LatencyFigures, Row, Speed, Start
 from vitsd_export.measure.rounds import Timed, expected_start, paired_turns, time_side_by_side
 from vitsd_export.measure.settings import Settings
 from vitsd_export.measure.size import measure_size
@@ -209,7 +209,7 @@ class _Suite:
             accuracy = accuracy_figures(answered.probabilities, images)
         work = None
         if answered.products is not None:
-            work = work_of(answered.products, answered.constants, self._speed, None)
+            work = work_of(answered.products, answered.constants, self._speed)
         return dataclasses.replace(
             row,
             versions=answered.versions,
@@ -266,7 +266,10 @@ class _Suite:
         row = dataclasses.replace(row, latencies=latencies)
         if threads == self._settings.threads[0]:
             row = dataclasses.replace(row, start=_start_of(timed))
-        return dataclasses.replace(row, work=_with_share(row))
+        if row.work is None:
+            return row
+        alone = (entry.p50 for entry in latencies if (entry.batch, entry.threads) == (1, 1))
+        return dataclasses.replace(row, work=with_share(row.work, next(alone, None)))
 
 
 def summarize(
@@ -315,12 +318,3 @@ def _start_of(timed: Timed) -> Start:
         rss_inference=int(statistics.median(start.rss_inference for start in starts)),
         launches=len(starts),
     )
-
-
-def _with_share(row: Row) -> Work | None:
-    """Returns the work with the share of the limit that one image on one thread reached."""
-    if row.work is None or row.work.limit is None:
-        return row.work
-    alone = [entry.p50 for entry in row.latencies if (entry.batch, entry.threads) == (1, 1)]
-    share = row.work.limit / alone[0] if alone else None
-    return dataclasses.replace(row.work, share=share)

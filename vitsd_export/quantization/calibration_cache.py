@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 
+from vitsd_export.cache import cache_folder
 from vitsd_export.quantization.calibration import Activation, Calibration, WeightedLayer
 from vitsd_export.quantization.histogram import Histogram
 
@@ -24,12 +24,6 @@ _DAMAGED: tuple[type[Exception], ...] = (
     *(OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError),
     *(NotImplementedError, zlib.error, zipfile.BadZipFile),
 )
-
-
-def cache_folder() -> Path:
-    """Returns where calibrations are kept: VITSD_EXPORT_CACHE, or the system's folder for caches."""
-    named = os.environ.get("VITSD_EXPORT_CACHE")
-    return Path(named) if named else platformdirs.user_cache_path("vitsd-export") / "calibration"
 
 
 def cached(
@@ -47,7 +41,7 @@ def cached(
     """
     key = hashlib.sha256(f"{_VERSION} {images_sha256} {wanted} ".encode())
     key.update(model)
-    path = cache_folder() / f"{key.hexdigest()}.npz"
+    path = cache_folder("calibration") / f"{key.hexdigest()}.npz"
     with contextlib.suppress(*_DAMAGED):
         return _read(path)
     calibration = calibrate()

@@ -15,6 +15,7 @@ import pytest
 
 from tests.command_line import Artifacts, run_command
 from vitsd_export import onnxruntime_web
+from vitsd_export.cache import cache_folder
 from vitsd_export.onnxruntime_web import RUNTIME_FILES
 
 
@@ -23,7 +24,7 @@ def package(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked npm package, as far as the page needs it."""
     assert site.is_dir()
     folder = tmp_path_factory.mktemp("package")
-    archive = onnxruntime_web.cache_folder() / f"onnxruntime-web-{onnxruntime_web.VERSION}.tgz"
+    archive = cache_folder("npm") / f"onnxruntime-web-{onnxruntime_web.VERSION}.tgz"
     with tarfile.open(archive) as opened:
         wanted = {"package/package.json", *(f"package/dist/{name}" for name in RUNTIME_FILES)}
         members = [member for member in opened if member.name in wanted]
@@ -263,11 +264,11 @@ def test_a_damaged_cache_is_fetched_again(
     exported: Artifacts, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"onnxruntime-web-{onnxruntime_web.VERSION}.tgz"
-    whole = onnxruntime_web.cache_folder() / name
+    whole = cache_folder("npm") / name
     content = whole.read_bytes()
     use_npm(monkeypatch, tmp_path, f"cp '{whole}' {name}")
-    damaged = tmp_path / "cache" / name
-    damaged.parent.mkdir()
+    damaged = tmp_path / "cache" / "npm" / name
+    damaged.parent.mkdir(parents=True)
     damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     outcome = run_command("web", exported.onnx, "-o", tmp_path / "site")
     assert outcome.exit_code == 0, outcome.stderr
