@@ -137,10 +137,8 @@ def load_weights(model: "keras.Model", path: Path) -> None:
         ) from error
 
 
-def load_checkpoint(
-    folder: Path, model: "keras.Model", configuration: dict[str, Any]
-) -> RunState | None:
-    """Restores the newest state into a compiled model whose optimizer is built.
+def read_state(folder: Path, configuration: dict[str, Any]) -> RunState | None:
+    """Reads how far the run of a folder has come.
 
     Returns:
         The state, or None if the folder holds none yet.
@@ -161,15 +159,24 @@ def load_checkpoint(
             f"{folder} holds a run with another {', '.join(different)}. Give the options it was "
             "started with, or train into another folder."
         )
+    return state
+
+
+def restore(folder: Path, state: RunState, model: "keras.Model") -> None:
+    """Restores a state into a compiled model whose optimizer is built.
+
+    Raises:
+        InputError: If the weights cannot be read or do not fit.
+    """
     load_weights(model, folder / state.weights)
     try:
         for variable, seed in zip(_seed_variables(model), state.seeds, strict=True):
             variable.assign(seed)
     except _UNREADABLE_ERRORS as error:
         raise InputError(
-            f"The dropout seeds in {path} do not fit the model: {error}. Train into another folder."
+            f"The dropout seeds in {folder / _STATE} do not fit the model: {error}. Train into another "
+            "folder."
         ) from error
-    return state
 
 
 def _seed_variables(model: "keras.Model") -> "list[keras.Variable]":

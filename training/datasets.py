@@ -11,6 +11,8 @@ from vitsd_export.data.folder_split import SkippedImages, load_folder_split
 from vitsd_export.data.sources import resize_dataset
 from vitsd_export.errors import InputError, UsageError
 
+INPUT_SIZE = 32
+"""Height and width of the images that all presets take, in pixels."""
 FOLDER = "folder:"
 SPLITS: tuple[Split, ...] = ("train", "test")
 # Of a folder without splits of its own.

@@ -1,49 +1,49 @@
 """The training loop."""
 
 import dataclasses
-import math
-import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from rich.console import Console
 
-from training.augmentation.draws import draw_epoch
 from training.checkpoint import (
     best_path,
     check_folder,
-    load_checkpoint,
     load_weights,
     make_folder,
+    read_state,
+    restore,
     save_checkpoint,
     save_weights,
 )
-from training.engines import Engine, create_engine
-from training.engines.devices import Devices, choose_devices
-from training.engines.program import Program
-from training.evaluation import evaluate, require_labels
+from training.engines.devices import choose_devices
+from training.evaluation import evaluate
 from training.event_log import EventLog
-from training.optimizer import build_optimizer
-from training.precision import Precision, policy
+from training.networks import Config, ResidualConfig
+from training.precision import Precision
 from training.progress import EpochDisplay
-from training.recipes import Recipe
+from training.recipes import Recipe, Stage
 from training.run_log import best_epoch, write_log
+from training.stage import (
+    Compute,
+    Origin,
+    StageRun,
+    TrainingDiverged,
+    copy_weights,
+    prepare_stage,
+    stage_config,
+    train_epoch,
+)
+from training.teaching import Lessons, load_teacher
 from training.writing import write_text
 from vitsd_export.data.dataset import ImageDataset
-from vitsd_export.errors import InputError, VitsdExportError
-from vitsd_export.model.classifier import build_classifier, set_normalization
+from vitsd_export.errors import InputError, UsageError
 from vitsd_export.model.config import ModelConfig
 
-# Often enough to watch, seldom enough to cost nothing.
-_REPORTS_PER_EPOCH = 100
-
-
-class TrainingDiverged(VitsdExportError):
-    """The loss or a weight is no longer a number."""
-
-    exit_code = 4
+if TYPE_CHECKING:
+    from training.start_from import Start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Trained:
     """Outcome of a run.
 
     Attributes:
-        model: The model with the weights of the best epoch, float32, for inference.
+        model: The model with the weights of the best epoch of the last stage, float32, for inference.
+        config: Its architecture.
         log: One row an epoch: `epoch`, `loss` and `top1` of the augmented and mixed training images,
             `learning_rate`, `images_per_second`, `seconds`, and, where images are held out,
             `validation_loss` and `validation_top1`.
@@ -60,6 +61,7 @@ class Trained:
     """
 
     model: keras.Model
+    config: Config
     log: list[dict[str, float]]
     held_out: int
     devices: int
@@ -88,7 +90,7 @@ def _normalization_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return mean, counts @ values**2 / total - mean**2
 
 
-def _check_fit(data: ImageDataset, config: ModelConfig) -> None:
+def _check_fit(data: ImageDataset, config: Config) -> None:
     if data.labels is None or len(data.class_names) != config.num_classes:
         raise InputError(
             f"{data.source} has {len(data.class_names)} classes; the model has {config.num_classes}."
@@ -101,175 +103,70 @@ def _check_fit(data: ImageDataset, config: ModelConfig) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Run:
-    """What the epochs of a run share.
+class Settings:
+    """How a run is made, beside model, recipe and data.
 
     Attributes:
-        program: Training model, optimizer and recipe.
-        engine: Runs the steps.
-        inference: The same network in float32 without dropout: it is validated and kept.
-        images: Number of training images.
-        seed: Seed of the run.
-        devices: What it runs on.
+        seed: Decides initial weights, image order, augmentation and the validation split.
+        resume: Go on from the folder's checkpoint, if it has one.
+        stop_after: End early after this many epochs in all; the schedule stays that of the recipe.
+        devices: How many devices share each batch; all that can share it evenly when None.
+        precision: In what the products are computed; weights are float32.
+        compile: Whether XLA compiles the step, where it is a choice.
+        start: Model whose weights the run starts from; random ones when None.
+        freeze_encoder: Whether the head alone is trained.
+        teacher: Source of a classifier whose answers are learnt from, too.
     """
 
-    program: Program
-    engine: Engine
-    inference: keras.Model
-    images: int
-    seed: int
-    devices: Devices
-
-    @property
-    def steps(self) -> int:
-        """Steps in an epoch."""
-        return self.images // self.program.recipe.batch_size
-
-
-def _prepare(
-    config: ModelConfig,
-    recipe: Recipe,
-    training: ImageDataset,
-    *,
-    seed: int,
-    devices: Devices,
-    precision: Precision,
-) -> _Run:
-    statistics = _normalization_statistics(training.images)
-    keras.utils.set_random_seed(seed)
-    with devices.scope():
-        with policy(precision):
-            model = build_classifier(config, drop_path=recipe.regularization.drop_path)
-        set_normalization(model, *statistics)
-        optimizer = build_optimizer(
-            recipe.optimizer,
-            epochs=recipe.epochs,
-            steps_per_epoch=len(training) // recipe.batch_size,
-        )
-        # A checkpoint can be loaded only into an optimizer that has its slots.
-        optimizer.build(model.trainable_variables)
-        # So that `save_weights` writes the optimizer too.
-        model.compile(optimizer)
-    inference = build_classifier(config)
-    set_normalization(inference, *statistics)
-    program = Program(model, optimizer, recipe)
-    engine = create_engine(program, training.images, require_labels(training), devices)
-    return _Run(program, engine, inference, len(training), seed, devices)
-
-
-def _train_epoch(run: _Run, epoch: int, display: EpochDisplay) -> dict[str, float]:
-    """Trains one epoch (counted from 0); returns its row of the log.
-
-    Raises:
-        TrainingDiverged: If the loss or a weight becomes NaN or infinite.
-    """
-    recipe, model = run.program.recipe, run.program.model
-    started = time.monotonic()
-    size = model.input_shape[1]
-    run.engine.begin(draw_epoch(recipe, count=run.images, size=size, seed=run.seed, epoch=epoch))
-
-    def show(done: int, handle: Any) -> tuple[float, float]:
-        total_loss, total_right = run.engine.figures(handle)
-        images = done * recipe.batch_size
-        loss, top1 = total_loss / images, total_right / images
-        if not math.isfinite(loss):
-            raise TrainingDiverged(
-                f"The loss became {loss} in epoch {epoch + 1}, at step {done} or before."
-            )
-        speed = images / (time.monotonic() - started)
-        display.steps(
-            epoch * run.steps + done,
-            f"epoch {epoch + 1}/{recipe.epochs}",
-            f"loss {loss:.3f} top-1 {top1:.3f} {speed:.0f} images/s",
-        )
-        return loss, top1
-
-    every = max(1, run.steps // _REPORTS_PER_EPOCH)
-    waiting: tuple[int, Any] | None = None
-    for step in range(1, run.steps + 1):
-        handle = run.engine.step(step - 1)
-        if step % every == 0:
-            # One report late, so that the device always has steps in its queue.
-            if waiting is not None:
-                show(*waiting)
-            waiting = (step, handle)
-    loss, top1 = show(run.steps, handle)
-    run.engine.finish()
-    # The loss of a step is that of the weights before it: it does not tell of the last step.
-    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
-        raise TrainingDiverged(f"Weights became NaN or infinite in epoch {epoch + 1}.")
-    seconds = time.monotonic() - started
-    rate = keras.ops.convert_to_numpy(run.program.optimizer.learning_rate)
-    return {
-        "epoch": epoch + 1,
-        "loss": loss,
-        "top1": top1,
-        "learning_rate": float(rate),
-        "images_per_second": run.steps * recipe.batch_size / seconds,
-        "seconds": seconds,
-    }
-
-
-def _copy_weights(run: _Run) -> None:
-    """Puts the training model's weights, averaged where the recipe averages, into the inference model."""
-    model = run.program.model
-    if not run.program.recipe.optimizer.ema_decay:
-        _assign(run.inference.trainable_variables, _values(model.trainable_variables))
-        return
-    kept = _values(model.trainable_variables)
-    run.program.optimizer.finalize_variable_values(model.trainable_variables)
-    _assign(run.inference.trainable_variables, _values(model.trainable_variables))
-    _assign(model.trainable_variables, kept)
-
-
-def _values(variables: list[keras.Variable]) -> list[np.ndarray]:
-    return [keras.ops.convert_to_numpy(variable) for variable in variables]
-
-
-def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+    seed: int = 0
+    resume: bool = False
+    stop_after: int | None = None
+    devices: int | None = None
+    precision: Precision = "float32"
+    compile: bool = False
+    start: "Start | None" = None
+    freeze_encoder: bool = False
+    teacher: str | None = None
 
 
 def train(
-    config: ModelConfig,
+    config: Config,
     recipe: Recipe,
     data: ImageDataset,
     folder: Path,
+    settings: Settings = Settings(),
     *,
-    seed: int = 0,
-    resume: bool = False,
-    stop_after: int | None = None,
-    devices: int | None = None,
-    precision: Precision = "float32",
     console: Console | None = None,
 ) -> Trained:
-    """Trains a model from scratch, or goes on where a run stopped.
+    """Trains a model, or goes on where a run stopped.
 
     The order of the images and their augmentation depend on the seed and the epoch alone, and the
-    checkpoint holds the optimizer and the dropout seeds, so a resumed run ends like an unbroken one.
+    checkpoint holds the optimizer and the dropout seeds, so a resumed run ends like an unbroken one. Each
+    stage of the recipe starts from the (averaged) weights of the one before, with a new optimizer.
 
     Args:
         config: Architecture.
         recipe: Hyperparameters.
         data: Labelled training images; the recipe's validation images are taken out of them.
         folder: Where checkpoints, `log.csv`, `recipe.toml` and TensorBoard's events go.
-        seed: Decides initial weights, image order, augmentation and the validation split.
-        resume: Go on from the folder's checkpoint, if it has one.
-        stop_after: End early after this many epochs in all; the schedule stays that of the recipe.
-        devices: How many devices share each batch; all that can share it evenly when None.
-        precision: In what the products are computed; weights are float32.
+        settings: Seed, devices, what to start from and so on.
         console: Where progress is shown; standard error when None.
 
     Raises:
         UsageError: If the folder holds a run and `resume` is false, or a run with other options, or a batch
             cannot be shared evenly.
-        InputError: If the data cannot train this model.
+        InputError: If the data, the start or the teacher does not fit this model.
         TrainingDiverged: If the loss or a weight becomes NaN or infinite.
         EnvironmentProblem: If the folder cannot be written to, the disk is full, or devices are missing.
     """
     console = console or Console(stderr=True)
     _check_fit(data, config)
+    plan = recipe.plan()
+    for stage in plan:
+        stage_config(config, stage)
+    if settings.start is not None and isinstance(config, ResidualConfig):
+        raise UsageError("--start-from takes vision transformers; a residual network starts anew.")
+    seed = settings.seed
     training, validation = split_validation(data, recipe.validation_images, seed)
     steps = len(training) // recipe.batch_size
     if not steps:
@@ -277,56 +174,99 @@ def train(
             f"{data.source} has {len(training)} training images, fewer than a batch of "
             f"{recipe.batch_size}. Lower --batch-size."
         )
+    check_folder(folder, resume=settings.resume)
     # Images are mixed in pairs.
     together = 2 if recipe.mixing.probability else 1
-    chosen = choose_devices(devices, recipe.batch_size, together=together)
-    check_folder(folder, resume=resume)
+    chosen = choose_devices(settings.devices, recipe.batch_size, together=together)
+    compute = Compute(chosen, settings.precision, settings.compile)
+    teacher = None
+    if settings.teacher is not None:
+        teacher = load_teacher(settings.teacher, data, settings.precision)
+    start = settings.start
     make_folder(folder)
-    run = _prepare(config, recipe, training, seed=seed, devices=chosen, precision=precision)
     configuration: dict[str, Any] = {
         "model": dataclasses.asdict(config),
         "recipe": recipe.to_dict(),
         "data": data.sha256(),
         "seed": seed,
-        "precision": precision,
+        "precision": settings.precision,
+        "teacher": teacher.sha256 if teacher else None,
+        "start": start.sha256 if start else None,
+        "freeze_encoder": settings.freeze_encoder,
     }
     log: list[dict[str, float]] = []
-    if resume:
-        state = load_checkpoint(folder, run.program.model, configuration)
-        if state is None:
-            console.print(
-                f"{folder} holds no finished epoch; starting from scratch.", soft_wrap=True
-            )
-        else:
-            log = state.log
-            # A crash may have come between the checkpoint and the table.
-            write_log(folder / "log.csv", log)
+    state = read_state(folder, configuration) if settings.resume else None
+    if state is not None:
+        log = state.log
+        # A crash may have come between the checkpoint and the table.
+        write_log(folder / "log.csv", log)
+    elif settings.resume:
+        console.print(f"{folder} holds no finished epoch; starting from scratch.", soft_wrap=True)
     write_text(folder / "recipe.toml", recipe.to_toml())
 
-    last_epoch = recipe.epochs if stop_after is None else min(stop_after, recipe.epochs)
+    def prepare(stage: Stage, origin: Origin | None) -> StageRun:
+        return prepare_stage(
+            config,
+            recipe,
+            stage,
+            compute,
+            seed=seed,
+            steps=steps,
+            statistics=_normalization_statistics(training.images),
+            origin=origin,
+            frozen=settings.freeze_encoder,
+        )
+
+    origin = None
+    if start is not None:
+        origin = Origin(start.model, start.config, start.has_classes(data.class_names))
+    # The stage of the last finished epoch: at a boundary the next one starts from its weights.
+    first = next(s for s in plan if max(len(log), 1) <= s.first_epoch + s.epochs)
+    run = prepare(first, origin)
+    if state is not None:
+        restore(folder, state, run.program.model)
+        copy_weights(run)
+    elif run.transfer is not None:
+        console.print(run.transfer.message(), soft_wrap=True)
+    lessons = Lessons(recipe, training, seed, teacher, folder)
+
+    last_epoch = recipe.epochs
+    if settings.stop_after is not None:
+        last_epoch = min(settings.stop_after, recipe.epochs)
     with (
         EpochDisplay(console, steps=last_epoch * steps, done=len(log) * steps) as display,
         EventLog(folder, log) as events,
     ):
-        for epoch in range(len(log), last_epoch):
-            try:
-                row = _train_epoch(run, epoch, display)
-            except TrainingDiverged as error:
-                kept = f"The state after epoch {epoch} is kept in {folder}. " if epoch else ""
-                raise TrainingDiverged(
-                    f"{error} {kept}Lower --learning-rate and train into another folder."
-                ) from error
-            _copy_weights(run)
-            if len(validation):
-                score = evaluate(run.inference, validation)
-                row |= {"validation_loss": score.loss, "validation_top1": score.top1}
-            log.append(row)
-            if best_epoch(log) == epoch + 1:
-                save_weights(run.inference, best_path(folder, epoch + 1))
-            save_checkpoint(folder, run.program.model, configuration, log)
-            write_log(folder / "log.csv", log)
-            events.write(row)
-            display.epoch(row)
+        for stage in plan[plan.index(first) :]:
+            if stage is not first and len(log) < last_epoch:
+                run = prepare(stage, Origin(run.inference, _vit(run.config)))
+                if run.transfer is not None:
+                    console.print(run.transfer.message(), soft_wrap=True)
+            for epoch in range(len(log), min(stage.first_epoch + stage.epochs, last_epoch)):
+                try:
+                    row = train_epoch(run, lessons, epoch, display)
+                except TrainingDiverged as error:
+                    kept = f"The state after epoch {epoch} is kept in {folder}. " if epoch else ""
+                    raise TrainingDiverged(
+                        f"{error} {kept}Lower --learning-rate and train into another folder."
+                    ) from error
+                copy_weights(run)
+                if len(validation):
+                    score = evaluate(run.inference, validation)
+                    row |= {"validation_loss": score.loss, "validation_top1": score.top1}
+                log.append(row)
+                if best_epoch(log) == epoch + 1:
+                    save_weights(run.inference, best_path(folder, epoch + 1))
+                save_checkpoint(folder, run.program.model, configuration, log)
+                write_log(folder / "log.csv", log)
+                events.write(row)
+                display.epoch(row)
     if log:
         load_weights(run.inference, best_path(folder, best_epoch(log)))
-    return Trained(run.inference, log, len(validation), chosen.count)
+    return Trained(run.inference, run.config, log, len(validation), chosen.count)
+
+
+def _vit(config: Config) -> ModelConfig:
+    if isinstance(config, ResidualConfig):
+        raise UsageError("A residual network has one image size; its recipe cannot have stages.")
+    return config

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import keras
@@ -24,24 +25,47 @@ def policy(precision: Precision) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+def lower_precision(model: keras.Model, precision: Precision) -> None:
+    """Makes the layers of a model compute in a precision; its weights stay float32."""
+    if precision == "float32":
+        return
+    for layer in model._flatten_layers(include_self=False):
+        # Scores, and what Keras keeps in float32 by itself, are left as they were made.
+        if layer.name != "logits" and layer.dtype_policy.name == "float32":
+            layer.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+    model.predict_function = None
+
+
+def processor_has_bfloat16() -> bool:
+    """Tells whether the processor multiplies bfloat16 (AVX512-BF16 or AMX); only Linux says so."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 def best_precision() -> Precision:
     """Returns bfloat16 where the device has matrix units for it, else float32."""
     backend = keras.backend.backend()
     if backend == "torch":
         import torch
 
-        return (
-            "bfloat16"
-            if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-            else "float32"
-        )
+        if torch.cuda.is_available():
+            supported = torch.cuda.is_bf16_supported(including_emulation=False)
+            return "bfloat16" if supported else "float32"
+        return "bfloat16" if processor_has_bfloat16() else "float32"
     if backend == "jax":
         import jax
 
         device = jax.devices()[0]
         if device.platform == "gpu":
             return "bfloat16" if float(device.compute_capability) >= 8 else "float32"
+        # XLA's products for processors are slower in bfloat16.
         return "bfloat16" if device.platform == "tpu" else "float32"
-    from training.engines.tensorflow import has_bfloat16
+    from training.engines.tensorflow import gpu_capability
 
-    return "bfloat16" if has_bfloat16() else "float32"
+    capability = gpu_capability()
+    has_units = processor_has_bfloat16() if capability is None else capability >= (8, 0)
+    return "bfloat16" if has_units else "float32"

@@ -1,9 +1,8 @@
 """Training images as the model sees them."""
 
 import numpy as np
-from keras import ops
 
-from training.augmentation.draws import draw_epoch, interpolates
+from training.augmentation.draws import draw_epoch
 from training.augmentation.pipeline import augment
 from training.recipes import Recipe
 from vitsd_export.data.dataset import ImageDataset
@@ -48,14 +47,9 @@ def augmented_images(
     }
     index = flat.pop("index")
     one_hot = np.eye(len(data.class_names), dtype=np.float32)[data.labels[index]]
-    pixels, labels = augment(
-        ops.convert_to_tensor(data.images[index]),
-        ops.convert_to_tensor(one_hot),
-        {name: ops.convert_to_tensor(array) for name, array in flat.items()},
-        interpolate=interpolates(recipe),
-    )
-    captions = [_caption(row, data.class_names) for row in ops.convert_to_numpy(labels)[:count]]
-    return ops.convert_to_numpy(pixels)[:count], captions
+    pixels, labels = augment(data.images[index], one_hot, flat)
+    captions = [_caption(row, data.class_names) for row in labels[:count]]
+    return pixels[:count], captions
 
 
 def _caption(shares: np.ndarray, names: tuple[str, ...]) -> str:

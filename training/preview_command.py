@@ -32,7 +32,6 @@ def preview(
     """Writes a picture of training images as the model sees them, with their labels."""
     from rich.console import Console
 
-    from training.backend import import_keras
     from training.datasets import load_split
     from training.train_command import resolve_recipe
     from vitsd_export.data.sample import load_sample
@@ -58,7 +57,6 @@ def preview(
         source = load_split(
             data, data_dir, "train", size=_SIZE, seed=seed, on_skipped=tell, on_message=tell
         )
-    import_keras()
     from training.plots import write_image_grid
     from training.preview import augmented_images
 

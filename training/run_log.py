@@ -27,14 +27,15 @@ def write_log(path: Path, log: Sequence[Mapping[str, float]]) -> None:
 
 
 def best_epoch(log: Sequence[Mapping[str, float]]) -> int:
-    """Returns the epoch, from 1, of the highest `validation_top1`, the later one of equals.
+    """Returns the epoch, from 1, of the highest `validation_top1` of the last stage, the later one of equals.
 
     The last epoch if nothing was held out; 0 of an empty log. Later weights are preferred because they
-    had a lower learning rate.
+    had a lower learning rate; those of an earlier stage belong to another image size.
     """
     scored = [
         (row["validation_top1"], int(row["epoch"]))
         for row in log
         if math.isfinite(row.get("validation_top1", math.nan))
+        and row.get("image_size") == log[-1].get("image_size")
     ]
     return max(scored)[1] if scored else len(log)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from training.loop import Trained
     from training.recipes import Recipe
     from vitsd_export.data.dataset import ImageDataset
-    from vitsd_export.model.config import ModelConfig
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +52,8 @@ def resolve_recipe(
 
 def train(
     preset: Annotated[
-        str, typer.Option(help="Architecture: vit-tiny or vit-small-ds.")
+        str,
+        typer.Option(help="Architecture: vit-tiny, vit-small-ds, or resnet9, a teacher for them."),
     ] = "vit-tiny",
     data: Data = "cifar10",
     data_dir: DataDir = None,
@@ -69,6 +69,22 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option(help="Short for --set optimizer.learning_rate=…")
     ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            help="Model whose weights training starts from: bundled name, file, SavedModel or hf://…"
+        ),
+    ] = None,
+    freeze: Annotated[
+        Literal["none", "encoder"],
+        typer.Option(help="What keeps its weights; with encoder the head alone is trained."),
+    ] = "none",
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Model of the same classes whose answers are learnt from (distillation)."
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=LARGEST_SEED, help="Decides everything random.")
     ] = 0,
@@ -80,6 +96,9 @@ def train(
         Literal["auto", "float32", "bfloat16"],
         typer.Option(help="Of the products; auto: bfloat16 where the device has units for it."),
     ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor threads. Default: all cores.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last finished epoch.")
     ] = False,
@@ -101,11 +120,12 @@ def train(
 
     from training.backend import import_keras
     from training.checkpoint import check_folder
-    from training.datasets import dataset_name, load_datasets
-    from vitsd_export.model.config import preset_config
+    from training.datasets import INPUT_SIZE, dataset_name, load_datasets
+    from vitsd_export.errors import UsageError
 
     # Wrong options are told before the data is read and Keras is started.
-    preset_config(preset)
+    if freeze != "none" and start_from is None:
+        raise UsageError("--freeze keeps the weights of a trained model: give --start-from, too.")
     chosen = resolve_recipe(
         recipe, set_ or [], epochs=epochs, batch_size=batch_size, learning_rate=learning_rate
     )
@@ -120,39 +140,45 @@ def train(
     training_set, test_set = load_datasets(
         data,
         data_dir,
-        size=preset_config(preset).input_size,
+        size=INPUT_SIZE,
         seed=seed,
         on_skipped=tell,
         on_message=tell,
     )
     if train_images is not None:
         training_set = training_set.sample(min(train_images, len(training_set)), seed)
-    config = preset_config(preset, num_classes=len(training_set.class_names))
 
     import_keras()
     from training.engines.cluster import join_cluster
-    from training.engines.devices import share_processor
+    from training.engines.devices import limit_threads
 
+    limit_threads(threads)
     join_cluster()
-    share_processor()
+    from training.loop import Settings
     from training.loop import train as run
+    from training.networks import config_of
     from training.precision import best_precision
 
+    config = config_of(preset, num_classes=len(training_set.class_names))
     started = time.monotonic()
     resolved = best_precision() if precision == "auto" else precision
+    start = None
+    if start_from is not None:
+        from training.start_from import load_start
+
+        start = load_start(start_from, preset=preset)
+    settings = Settings(
+        seed=seed,
+        resume=resume,
+        stop_after=stop_after,
+        devices=devices,
+        precision=resolved,
+        start=start,
+        freeze_encoder=freeze == "encoder",
+        teacher=teacher,
+    )
     try:
-        trained = run(
-            config,
-            chosen,
-            training_set,
-            folder,
-            seed=seed,
-            resume=resume,
-            stop_after=stop_after,
-            devices=devices,
-            precision=resolved,
-            console=console,
-        )
+        trained = run(config, chosen, training_set, folder, settings, console=console)
     except KeyboardInterrupt:
         tell("Interrupted; --resume goes on from the last finished epoch.")
         raise typer.Exit(130) from None
@@ -172,12 +198,11 @@ def train(
         "data_note": data_note,
         "session_seconds": round(time.monotonic() - started),
     }
-    tell(_finish(trained, config, training_set, test_set, folder, details))
+    tell(_finish(trained, training_set, test_set, folder, details))
 
 
 def _finish(
     trained: "Trained",
-    config: "ModelConfig",
     training_set: "ImageDataset",
     test_set: "ImageDataset",
     folder: Path,
@@ -186,16 +211,21 @@ def _finish(
     """Scores the model on the test images, once, and writes it with its card."""
     from training.evaluation import evaluate
     from training.hardware import accelerators, hardware, versions
+    from training.networks import write_network
     from training.rounding import round_to_float16
     from training.speed import device_share
     from training.writing import write_text, writing
-    from vitsd_export.model.checkpoint import write_model
+    from vitsd_export.model.config import ModelConfig
 
     round_to_float16(trained.model)
     score = evaluate(trained.model, test_set)
     # The processor's logical devices share its cores.
     shares = trained.devices if accelerators() else 1
     speed = statistics.median(row["images_per_second"] for row in trained.log)
+    share = {}
+    if isinstance(trained.config, ModelConfig):
+        of_peak = device_share(trained.config, details["precision"], speed / shares)
+        share = {"share_of_matrix_peak": round(of_peak, 3)}
     card = {
         "name": details["name"],
         "preset": details["preset"],
@@ -217,15 +247,13 @@ def _finish(
         "session_seconds": details["session_seconds"],
         "images_per_second": round(speed, 1),
         "precision": details["precision"],
-        "share_of_matrix_peak": round(
-            device_share(config, details["precision"], speed / shares), 3
-        ),
+        **share,
         "hardware": hardware(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": versions(),
     }
     with writing(folder):
-        sha256 = write_model(trained.model, config, folder / "model.keras", card)
+        sha256 = write_network(trained.model, trained.config, folder / "model.keras", card)
     text = json.dumps({**card, "sha256": sha256}, indent=2, ensure_ascii=False)
     write_text(folder / "card.json", text + "\n")
     return (

@@ -1,9 +1,6 @@
 """Brightness, contrast, saturation, sharpness, posterising, solarising, automatic contrast."""
 
-from typing import Any
-
 import numpy as np
-from keras import ops
 
 from training.augmentation.operations import COLOR_OPERATIONS
 
@@ -43,27 +40,70 @@ def draw_color(operations: dict[str, np.ndarray]) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def _blend(images: Any, degenerate: Any, factor: Any) -> Any:
-    # In this form a factor of 1 changes no bit: one too few, and posterising would go a step too low.
-    return ops.clip(images + (factor - 1.0) * (images - degenerate), 0.0, 255.0)
+def _blend(images: np.ndarray, degenerate: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    return np.clip(degenerate + factor * (images - degenerate), 0, 255)
 
 
-def _grey(images: Any) -> Any:
-    # Not a matrix product: on a GPU its factors would be cut to the ten bits of TF32.
-    return ops.sum(images * ops.convert_to_tensor(_LUMA, dtype="float32"), axis=-1, keepdims=True)
+def _grey(images: np.ndarray) -> np.ndarray:
+    return (images @ np.array(_LUMA, np.float32))[..., None]
 
 
-def _smoothed(images: Any) -> Any:
+def _smoothed(images: np.ndarray) -> np.ndarray:
     """PIL's smoothing, weights 1 and in the middle 5; the border stays as it is."""
     rows = images[:, :-2] + images[:, 1:-1] + images[:, 2:]
     sums = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
-    inner = (sums + 4.0 * images[:, 1:-1, 1:-1]) / 13.0
-    inner = ops.concatenate([images[:, 1:-1, :1], inner, images[:, 1:-1, -1:]], axis=2)
-    return ops.concatenate([images[:, :1], inner, images[:, -1:]], axis=1)
+    smoothed = images.copy()
+    smoothed[:, 1:-1, 1:-1] = (sums + 4 * images[:, 1:-1, 1:-1]) / 13
+    return smoothed
 
 
-def change_color(images: Any, color: Any) -> Any:
-    """Changes the colours of each image.
+def _brightness(images: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    return np.clip(images * factor, 0, 255)
+
+
+def _contrast(images: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    return _blend(images, _grey(images).mean(axis=(1, 2), keepdims=True), factor)
+
+
+def _saturation(images: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    return _blend(images, _grey(images), factor)
+
+
+def _sharpness(images: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    return _blend(images, _smoothed(images), factor)
+
+
+def _posterize(images: np.ndarray, step: np.ndarray) -> np.ndarray:
+    return np.floor(images / step) * step
+
+
+def _solarize(images: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    return np.where(images >= threshold, 255 - images, images)
+
+
+def _autocontrast(images: np.ndarray, _: np.ndarray) -> np.ndarray:
+    lowest = images.min(axis=(1, 2), keepdims=True)
+    contrast = images.max(axis=(1, 2), keepdims=True) - lowest
+    # A channel of one value has no contrast to stretch but that of rounding.
+    can_stretch = contrast > _LEAST_CONTRAST
+    scale = 255 / np.where(can_stretch, contrast, 1)
+    return np.where(can_stretch, (images - lowest) * scale, images)
+
+
+# In the order of `COLOR_OPERATIONS`, with the number that changes nothing.
+_CHANGES = (
+    (_brightness, 1.0),
+    (_contrast, 1.0),
+    (_saturation, 1.0),
+    (_sharpness, 1.0),
+    (_posterize, 1.0),
+    (_solarize, 256.0),
+    (_autocontrast, 0.0),
+)
+
+
+def change_color(images: np.ndarray, color: np.ndarray) -> np.ndarray:
+    """Changes the colours of each image; those for which nothing is drawn cost nothing.
 
     Args:
         images: [N, H, W, 3] float32, pixel values 0–255; H and W at least 3.
@@ -72,19 +112,10 @@ def change_color(images: Any, color: Any) -> Any:
     Returns:
         The same shape and range.
     """
-    brightness, contrast, saturation, sharpness, step, threshold, stretch = (
-        color[:, index][:, None, None, None] for index in range(len(COLOR_OPERATIONS))
-    )
-    images = ops.clip(images * brightness, 0.0, 255.0)
-    mean = ops.mean(_grey(images), axis=(1, 2), keepdims=True)
-    images = _blend(images, mean, contrast)
-    images = _blend(images, _grey(images), saturation)
-    images = _blend(images, _smoothed(images), sharpness)
-    images = ops.where(step > 1.0, ops.floor(images / step) * step, images)
-    images = ops.where(images >= threshold, 255.0 - images, images)
-    lowest = ops.min(images, axis=(1, 2), keepdims=True)
-    highest = ops.max(images, axis=(1, 2), keepdims=True)
-    # A channel of one value has no contrast to stretch but that of rounding.
-    can_stretch = ops.logical_and(stretch > 0.5, highest - lowest > _LEAST_CONTRAST)
-    scale = 255.0 / ops.where(can_stretch, highest - lowest, 1.0)
-    return ops.where(can_stretch, (images - lowest) * scale, images)
+    changed = images.copy()
+    for (change, nothing), numbers in zip(_CHANGES, color.T, strict=True):
+        rows = np.flatnonzero(numbers != nothing)
+        if len(rows):
+            strength = numbers[rows].astype(np.float32)[:, None, None, None]
+            changed[rows] = change(changed[rows], strength)
+    return changed

@@ -57,10 +57,10 @@ def draw_epoch(recipe: Recipe, *, count: int, size: int, seed: int, epoch: int) 
 def changes_geometry(recipe: Recipe) -> bool:
     """Tells whether pixels are moved at all."""
     augmentation = recipe.augmentation
-    return bool(augmentation.flip or augmentation.crop_padding or interpolates(recipe))
-
-
-def interpolates(recipe: Recipe) -> bool:
-    """Tells whether pixels are moved by more than whole pixels."""
-    augmentation = recipe.augmentation
-    return bool(augmentation.rotation or augmentation.zoom or augmentation.operations)
+    return bool(
+        augmentation.flip
+        or augmentation.crop_padding
+        or augmentation.rotation
+        or augmentation.zoom
+        or augmentation.operations
+    )

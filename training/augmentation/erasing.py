@@ -1,9 +1,6 @@
 """Random erasing (Zhong et al., 2017, arXiv:1708.04896): a rectangle in one colour."""
 
-from typing import Any
-
 import numpy as np
-from keras import ops
 
 # The paper's ranges: share of the image's area, and height by width.
 _SMALLEST_AREA, _LARGEST_AREA = 0.02, 0.4
@@ -33,7 +30,7 @@ def draw_boxes(erased: np.ndarray, size: int, rng: np.random.Generator) -> np.nd
     return np.where(erased[:, None], boxes, 0.0)
 
 
-def inside(boxes: Any, size: int) -> Any:
+def inside(boxes: np.ndarray, size: int) -> np.ndarray:
     """Tells which pixels lie in each image's rectangle.
 
     Args:
@@ -43,14 +40,14 @@ def inside(boxes: Any, size: int) -> Any:
     Returns:
         [N, size, size, 1] bool.
     """
-    steps = ops.arange(size, dtype="float32")
-    top, left, bottom, right = (boxes[:, index][:, None] for index in range(4))
-    rows = ops.logical_and(steps[None] >= top, steps[None] < bottom)
-    columns = ops.logical_and(steps[None] >= left, steps[None] < right)
-    return ops.logical_and(rows[:, :, None], columns[:, None, :])[..., None]
+    steps = np.arange(size)
+    top, left, bottom, right = boxes.T[..., None]
+    rows = (steps >= top) & (steps < bottom)
+    columns = (steps >= left) & (steps < right)
+    return (rows[:, :, None] & columns[:, None, :])[..., None]
 
 
-def erase(images: Any, boxes: Any, colors: Any) -> Any:
+def erase(images: np.ndarray, boxes: np.ndarray, colors: np.ndarray) -> np.ndarray:
     """Paints over each image's rectangle.
 
     Args:
@@ -58,4 +55,4 @@ def erase(images: Any, boxes: Any, colors: Any) -> Any:
         boxes: [N, 4] float32, as `draw_boxes` says.
         colors: [N, C] float32.
     """
-    return ops.where(inside(boxes, images.shape[1]), colors[:, None, None, :], images)
+    return np.where(inside(boxes, images.shape[1]), colors[:, None, None, :], images)

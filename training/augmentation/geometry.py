@@ -1,9 +1,6 @@
 """Flips, crops, rotations, zooms, shears and shifts: one affine map an image, sampled once."""
 
-from typing import Any
-
 import numpy as np
-from keras import ops
 
 from training.recipes import AugmentationRecipe
 
@@ -85,47 +82,71 @@ def draw_matrices(
     return matrix[:, :2]
 
 
-def _reflect(coordinates: Any, size: int) -> Any:
+def _reflect(coordinates: np.ndarray, size: int) -> np.ndarray:
     """Folds coordinates into [0, size - 1] by mirroring at the outer edges of the border pixels."""
-    folded = ops.mod(coordinates + 0.5, 2.0 * size)
-    return ops.clip(ops.minimum(folded, 2.0 * size - folded) - 0.5, 0.0, size - 1.0)
+    folded = np.mod(coordinates + np.float32(0.5), np.float32(2 * size))
+    return np.clip(np.minimum(folded, 2 * size - folded) - np.float32(0.5), 0, size - 1)
 
 
-def transform(images: Any, matrices: Any, *, interpolate: bool) -> Any:
+def transform(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     """Moves pixels; what lies beyond the border is the mirrored image.
 
+    Flips and shifts by whole pixels are exact; all else is interpolated bilinearly.
+
     Args:
-        images: [N, size, size, C] float32.
+        images: [N, size, size, C] uint8 or float32.
         matrices: [N, 2, 3] float32, as `draw_matrices` says.
-        interpolate: Bilinear; else the nearest pixel, which is exact where whole pixels are moved.
 
     Returns:
         [N, size, size, C] float32.
     """
-    _, size, _, channels = images.shape
+    # Rows come from rows and columns from columns, at a whole distance.
+    is_whole = (
+        (np.abs(matrices[:, [0, 1], [0, 1]]) == 1).all(axis=1)
+        & (matrices[:, [0, 1], [1, 0]] == 0).all(axis=1)
+        & (matrices[:, :, 2] == np.round(matrices[:, :, 2])).all(axis=1)
+    )
+    moved = np.empty(images.shape, np.float32)
+    for rows, move in (
+        (np.flatnonzero(is_whole), _move_whole),
+        (np.flatnonzero(~is_whole), _interpolate),
+    ):
+        if len(rows):
+            moved[rows] = move(images[rows], matrices[rows])
+    return moved
+
+
+def _move_whole(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    size = images.shape[1]
     middle = (size - 1) / 2
-    steps = ops.arange(size, dtype="float32") - middle
+    steps = np.arange(size) - middle
+    y, x = (
+        _reflect(matrices[:, axis, axis, None] * steps + matrices[:, axis, 2, None] + middle, size)
+        for axis in (0, 1)
+    )
+    # Rounded, because sums of halves are whole only within float32's precision.
+    y, x = np.rint(y).astype(np.intp), np.rint(x).astype(np.intp)
+    return images[np.arange(len(images))[:, None, None], y[:, :, None], x[:, None, :]]
+
+
+def _interpolate(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    count, size, _, channels = images.shape
+    middle = np.float32((size - 1) / 2)
+    steps = np.arange(size, dtype=np.float32) - middle
     y, x = steps[None, :, None], steps[None, None, :]
-
-    def source(row: int) -> Any:
-        a, b, c = (matrices[:, row, column][:, None, None] for column in range(3))
-        return _reflect(a * y + b * x + c + middle, size)
-
-    count = ops.shape(images)[0]
-    pixels = ops.reshape(images, (-1, channels))
-    first = ops.reshape(ops.arange(count, dtype="int32") * (size * size), (-1, 1, 1))
-
-    def pick(row: Any, column: Any) -> Any:
-        return ops.take(pixels, first + row * size + column, axis=0)
-
-    source_y, source_x = source(0), source(1)
-    if not interpolate:
-        # Adding ½ and cutting rounds sums like 2.9999998 to the whole pixel that is meant.
-        return pick(ops.cast(source_y + 0.5, "int32"), ops.cast(source_x + 0.5, "int32"))
-    top, left = ops.floor(source_y), ops.floor(source_x)
+    a, b, c = np.moveaxis(matrices.astype(np.float32)[..., None, None], 2, 0)
+    source_y = _reflect(a[:, 0] * y + b[:, 0] * x + c[:, 0] + middle, size)
+    source_x = _reflect(a[:, 1] * y + b[:, 1] * x + c[:, 1] + middle, size)
+    top, left = source_y.astype(np.int32), source_x.astype(np.int32)
     share_y, share_x = (source_y - top)[..., None], (source_x - left)[..., None]
-    top, left = ops.cast(top, "int32"), ops.cast(left, "int32")
-    bottom, right = ops.minimum(top + 1, size - 1), ops.minimum(left + 1, size - 1)
-    upper = pick(top, left) * (1 - share_x) + pick(top, right) * share_x
-    lower = pick(bottom, left) * (1 - share_x) + pick(bottom, right) * share_x
-    return upper * (1 - share_y) + lower * share_y
+    pixels = images.reshape(-1, channels).astype(np.float32)
+    first = (np.arange(count, dtype=np.int32) * size**2)[:, None, None]
+    upper_row, lower_row = first + top * size, first + np.minimum(top + 1, size - 1) * size
+    right = np.minimum(left + 1, size - 1)
+
+    def blend(row: np.ndarray) -> np.ndarray:
+        near = pixels.take(row + left, axis=0)
+        return near + share_x * (pixels.take(row + right, axis=0) - near)
+
+    upper = blend(upper_row)
+    return upper + share_y * (blend(lower_row) - upper)

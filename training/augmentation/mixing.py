@@ -4,10 +4,7 @@ The partner of an image is its neighbour in the batch, 0 with 1, 2 with 3: the o
 random already, nothing needs to be gathered, and the devices that share a batch exchange no pixels.
 """
 
-from typing import Any
-
 import numpy as np
-from keras import ops
 
 from training.augmentation.erasing import inside
 from training.recipes import MixingRecipe
@@ -51,14 +48,17 @@ def draw_mixing(
     }
 
 
-def _partners(values: Any) -> Any:
-    paired = ops.reshape(values, (-1, 2, *values.shape[1:]))
-    return ops.reshape(ops.flip(paired, axis=1), (-1, *values.shape[1:]))
+def _partners(values: np.ndarray) -> np.ndarray:
+    return values.reshape(-1, 2, *values.shape[1:])[:, ::-1].reshape(values.shape)
 
 
 def mix(
-    images: Any, labels: Any, boxes: Any, pixel_share: Any, label_share: Any
-) -> tuple[Any, Any]:
+    images: np.ndarray,
+    labels: np.ndarray,
+    boxes: np.ndarray,
+    pixel_share: np.ndarray,
+    label_share: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
     """Mixes each image and its label with those of its neighbour.
 
     Args:
@@ -71,9 +71,7 @@ def mix(
     Returns:
         Images and labels of the same shapes.
     """
-    own = ops.where(inside(boxes, images.shape[1]), 0.0, pixel_share[:, None, None, None])
+    own = np.where(inside(boxes, images.shape[1]), 0, pixel_share[:, None, None, None])
     share = label_share[:, None]
-    return (
-        own * images + (1 - own) * _partners(images),
-        share * labels + (1 - share) * _partners(labels),
-    )
+    partners, other_labels = _partners(images), _partners(labels)
+    return partners + own * (images - partners), other_labels + share * (labels - other_labels)

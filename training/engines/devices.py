@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,18 +51,31 @@ def _of_all_workers(names: list[str], count: int | None) -> Devices:
     return Devices(tuple(names[:1]) * strategy.num_replicas_in_sync, strategy)
 
 
-def share_processor() -> None:
-    """Lets TensorFlow use two cores better; to be called before anything is computed.
+def limit_threads(count: int | None) -> None:
+    """Limits the processor threads of a step; to be called before anything is computed.
 
-    Much of what XLA makes for a processor runs on one core. Two logical devices that share each batch keep
-    two of them busy: 1.2 times the steps on a machine of two cores. On JAX it gained nothing.
+    Args:
+        count: None for the backend's own choice.
+
+    Raises:
+        UsageError: On JAX, whose number of threads cannot be set.
     """
     import keras
 
-    if keras.backend.backend() == "tensorflow" and not in_cluster() and os.cpu_count() != 1:
-        from training.engines.tensorflow import split_processor
+    if count is None:
+        return
+    backend = keras.backend.backend()
+    if backend == "jax":
+        raise UsageError("JAX has no option for threads: leave --threads out, or use taskset.")
+    if backend == "torch":
+        import torch
 
-        split_processor(2)
+        torch.set_num_threads(count)
+        return
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def choose_devices(count: int | None, batch_size: int, *, together: int = 1) -> Devices:

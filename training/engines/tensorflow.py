@@ -1,18 +1,14 @@
-"""The training step on TensorFlow: one function that XLA compiles; several devices mirror the variables."""
+"""The training step on TensorFlow: a graph, compiled by XLA or not; several devices mirror the variables."""
 
-import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from training.batches import Batch
 from training.engines.devices import Devices
 from training.engines.program import Program
-
-# XLA fuses LayerNorm, softmax and GELU: 1.2 times the steps of the plain graph on two cores.
-JIT_COMPILE = True
 
 
 def mirrored_strategy(names: Sequence[str]) -> Any:
@@ -29,83 +25,61 @@ def multi_worker_strategy() -> Any:
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
-def split_processor(count: int) -> None:
-    """Makes several logical devices of the processor where there is no GPU.
-
-    Nothing is changed once TensorFlow has begun to compute.
-    """
-    (processor,) = tf.config.list_physical_devices("CPU")
-    if tf.config.list_physical_devices("GPU"):
-        return
-    # TensorFlow then refuses; training works with one device, only slower.
-    with contextlib.suppress(RuntimeError):
-        tf.config.set_logical_device_configuration(
-            processor, [tf.config.LogicalDeviceConfiguration()] * count
-        )
-
-
-def has_bfloat16() -> bool:
-    """Tells whether the first GPU, if there is one, has matrix units for bfloat16."""
+def gpu_capability() -> tuple[int, int] | None:
+    """Returns the compute capability of the first GPU; None without one."""
     devices = tf.config.list_physical_devices("GPU")
     if not devices:
-        return False
-    capability = tf.config.experimental.get_device_details(devices[0]).get("compute_capability")
-    return capability is not None and capability >= (8, 0)
+        return None
+    details = tf.config.experimental.get_device_details(devices[0])
+    return tuple(details.get("compute_capability", (0, 0)))
 
 
 class TensorFlowEngine:
     """See `training.engines.Engine`."""
 
-    def __init__(
-        self, program: Program, images: np.ndarray, labels: np.ndarray, devices: Devices
-    ) -> None:
+    def __init__(self, program: Program, devices: Devices) -> None:
         self._program = program
         self._strategy = devices.distribution
         self._count = devices.count
-        self._data = (tf.constant(images), tf.constant(labels.astype(np.int32)))
-        self._draws: dict[str, Any] = {}
         self._figures: Any = None
-        one_device = tf.function(self._one_step, jit_compile=JIT_COMPILE)
-        self._update = one_device if self._strategy is None else tf.function(self._shared_step)
+        compiled = functools.partial(tf.function, jit_compile=program.compile)
+        shared = self._strategy is not None
+        self._update = tf.function(self._shared_step) if shared else compiled(self._one_step)
         # Compiled within the shared step too, where the part that speaks with other devices cannot be.
-        self._compiled_gradients = tf.function(self._gradients, jit_compile=JIT_COMPILE)
+        self._compiled_gradients = compiled(self._gradients)
 
-    def begin(self, draws: Mapping[str, np.ndarray]) -> None:
-        self._draws = {name: tf.constant(array) for name, array in draws.items()}
+    def begin(self) -> None:
         self._figures = tf.zeros(2)
 
-    def _gradients(self, images: Any, labels: Any, draws: dict[str, Any]) -> tuple[Any, Any]:
+    def _gradients(self, pixels: Any, targets: Any, teacher: Any) -> tuple[Any, Any]:
         program = self._program
-        pixels, targets = program.batch(images, labels, draws)
         variables = [variable.value for variable in program.model.trainable_variables]
         with tf.GradientTape() as tape:
             logits = program.model(pixels, training=True)
-            loss = program.loss(targets, logits)
-        return tape.gradient(loss, variables), program.figures(loss, targets, logits)
+            loss = program.loss(targets, logits, teacher)
+        # A folded attention does not depend on the keys' biases.
+        zero = tf.UnconnectedGradients.ZERO
+        gradients = tape.gradient(loss, variables, unconnected_gradients=zero)
+        return gradients, program.figures(loss, targets, logits)
 
-    def _one_step(
-        self, figures: Any, images: Any, labels: Any, draws: dict[str, Any], index: Any
-    ) -> Any:
-        # Not array[index]: XLA would take the index for a constant and compile every step anew.
-        drawn = {name: tf.gather(array, index) for name, array in draws.items()}
-        gradients, of_step = self._gradients(images, labels, drawn)
+    def _one_step(self, figures: Any, pixels: Any, targets: Any, teacher: Any) -> Any:
+        gradients, of_step = self._gradients(pixels, targets, teacher)
         self._program.optimizer.apply(gradients, self._program.model.trainable_variables)
         return figures + of_step
 
-    def _shared_step(
-        self, figures: Any, images: Any, labels: Any, draws: dict[str, Any], index: Any
-    ) -> Any:
+    def _shared_step(self, figures: Any, pixels: Any, targets: Any, teacher: Any) -> Any:
         each = self._program.recipe.batch_size // self._count
 
         def of_replica() -> tuple[Any, Any]:
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-            drawn = {
-                name: tf.ensure_shape(
-                    array[index][replica * each : (replica + 1) * each], (each, *array.shape[2:])
-                )
-                for name, array in draws.items()
-            }
-            return self._compiled_gradients(images, labels, drawn)
+
+            def share(array: Any) -> Any:
+                if array is None:
+                    return None
+                part = array[replica * each : (replica + 1) * each]
+                return tf.ensure_shape(part, (each, *array.shape[1:]))
+
+            return self._compiled_gradients(share(pixels), share(targets), share(teacher))
 
         gradients, of_step = self._strategy.run(of_replica)
         # Reduced before the optimizer clips them: clipped apart, they would be others than of one device.
@@ -114,10 +88,10 @@ class TensorFlowEngine:
         self._program.optimizer.apply(reduced, self._program.model.trainable_variables)
         return figures + self._strategy.reduce(tf.distribute.ReduceOp.SUM, of_step, axis=None)
 
-    def step(self, index: int) -> Any:
-        self._figures = self._update(
-            self._figures, *self._data, self._draws, tf.constant(index, tf.int32)
-        )
+    def step(self, batch: Batch) -> Any:
+        arrays = (batch.pixels, batch.targets, batch.teacher)
+        tensors = (None if array is None else tf.constant(array) for array in arrays)
+        self._figures = self._update(self._figures, *tensors)
         return self._figures
 
     def figures(self, handle: Any) -> tuple[float, float]:

@@ -3,21 +3,25 @@
 from training.recipes.files import load_recipe, recipe_description, recipe_names, with_changes
 from training.recipes.schema import (
     AugmentationRecipe,
+    DistillationRecipe,
     LossRecipe,
     MixingRecipe,
     OptimizerRecipe,
     Recipe,
     RegularizationRecipe,
+    Stage,
     field_types,
 )
 
 __all__ = [
     "AugmentationRecipe",
+    "DistillationRecipe",
     "LossRecipe",
     "MixingRecipe",
     "OptimizerRecipe",
     "Recipe",
     "RegularizationRecipe",
+    "Stage",
     "field_types",
     "load_recipe",
     "recipe_description",

@@ -42,7 +42,7 @@ def parse_value(name: str, value: Any, kind: type) -> Any:
     Args:
         name: Dotted name of the field, for the message.
         value: A text, or a value that TOML has read.
-        kind: `int`, `float` or `bool`.
+        kind: `int`, `float`, `bool` or `str`.
 
     Raises:
         UsageError: If the value is not of that kind.
@@ -53,6 +53,9 @@ def parse_value(name: str, value: Any, kind: type) -> Any:
             return words[value.lower()]
         if isinstance(value, bool):
             return value
+    elif kind is str:
+        if isinstance(value, str):
+            return value
     elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
         try:
             # An integer field does not cut 0.5 down to 0.
@@ -61,5 +64,5 @@ def parse_value(name: str, value: Any, kind: type) -> Any:
         except (ValueError, OverflowError):
             # Not a number, or an integer beyond float's range.
             pass
-    article = {"int": "an integer", "float": "a number", "bool": "true or false"}[kind.__name__]
-    raise UsageError(f"{name} must be {article}, not {value!r}.")
+    wanted = {int: "an integer", float: "a number", bool: "true or false", str: "text"}[kind]
+    raise UsageError(f"{name} must be {wanted}, not {value!r}.")

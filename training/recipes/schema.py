@@ -1,6 +1,7 @@
 """What a recipe says: every hyperparameter of a run, with its range."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -134,18 +135,57 @@ class MixingRecipe:
 
 
 @dataclasses.dataclass(frozen=True)
+class DistillationRecipe:
+    """What a teacher, where one is given, has to say (Hinton et al., 2015, arXiv:1503.02531).
+
+    Attributes:
+        weight: Share of the teacher's answers in the loss; the rest is the labels'.
+        temperature: By which both models' logits are divided.
+        views: Epochs of different augmentation, after which the first comes again, in another order: the
+            teacher then answers each view once. 0 for a new view in every epoch.
+    """
+
+    weight: float = 0.8
+    temperature: float = 2.0
+    views: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("distillation.weight", self.weight, at_least=0, at_most=1)
+        check_range("distillation.temperature", self.temperature, above=0, at_most=100)
+        check_range("distillation.views", self.views, at_least=0, at_most=_LARGEST_COUNT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Epochs at one image size (Touvron et al., 2022, arXiv:2204.07118, train small and finish at full size).
+
+    Attributes:
+        first_epoch: From 0.
+        epochs: How many.
+        image_size: Height and width that a transformer resizes images to, in pixels; the preset's when None.
+    """
+
+    first_epoch: int
+    epochs: int
+    image_size: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """Everything that decides a training run but the model, the data and the seed.
 
     Attributes:
         epochs: Passes over the training images.
         batch_size: Images in a step.
+        stages: Image size in the course of the run, `EPOCHS@SIZE` each, such as `100@36,20@72`; together they
+            have all epochs. Empty for the preset's size throughout.
         validation_images: Training images held out, by which the best epoch is told.
         optimizer: Optimizer and learning-rate schedule.
         loss: Loss function.
         regularization: Random changes to the network.
         augmentation: Random changes to the training images.
         mixing: Mixing of training images.
+        distillation: What a teacher's answers count.
     """
 
     epochs: int
@@ -156,6 +196,8 @@ class Recipe:
     regularization: RegularizationRecipe = RegularizationRecipe()
     augmentation: AugmentationRecipe = AugmentationRecipe()
     mixing: MixingRecipe = MixingRecipe()
+    distillation: DistillationRecipe = DistillationRecipe()
+    stages: str = ""
 
     def __post_init__(self) -> None:
         check_range("epochs", self.epochs, at_least=1, at_most=_LARGEST_COUNT)
@@ -165,6 +207,29 @@ class Recipe:
             raise UsageError(
                 f"Images are mixed in pairs, so batch_size must be even, not {self.batch_size}."
             )
+
+        planned = sum(stage.epochs for stage in self.plan())
+        if planned != self.epochs:
+            raise UsageError(f"The stages {self.stages} have {planned} epochs, not {self.epochs}.")
+
+    def plan(self) -> list[Stage]:
+        """Returns the stages, the whole run where none are named.
+
+        Raises:
+            UsageError: If they are not written as `EPOCHS@SIZE,…`.
+        """
+        if not self.stages:
+            return [Stage(0, self.epochs)]
+        stages: list[Stage] = []
+        for part in self.stages.split(","):
+            match = re.fullmatch(r"([1-9]\d{0,5})@([1-9]\d{0,4})", part.strip())
+            if match is None:
+                raise UsageError(
+                    f"stages must be EPOCHS@SIZE, such as 100@36,20@72, not {self.stages!r}."
+                )
+            first = stages[-1].first_epoch + stages[-1].epochs if stages else 0
+            stages.append(Stage(first, int(match[1]), int(match[2])))
+        return stages
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the recipe as nested dicts of plain values."""
@@ -178,7 +243,7 @@ class Recipe:
 
 
 def field_types() -> dict[str, type]:
-    """Returns the type, `int`, `float` or `bool`, of every field by its dotted name."""
+    """Returns the type, `int`, `float`, `bool` or `str`, of every field by its dotted name."""
     return {name: field.type for name, field in _fields().items()}  # type: ignore[misc]
 
 

@@ -32,7 +32,11 @@ def _skipped(branch: Any, rate: float, name: str) -> Any:
 
 
 def build_classifier(
-    config: ModelConfig, name: str = "classifier", *, drop_path: float = 0.0
+    config: ModelConfig,
+    name: str = "classifier",
+    *,
+    drop_path: float = 0.0,
+    attention: type[LocalitySelfAttention] = LocalitySelfAttention,
 ) -> keras.Model:
     """Builds the network of Lee et al. (2021, arXiv:2112.13492) as published on keras.io.
 
@@ -47,6 +51,7 @@ def build_classifier(
         name: Name of the model.
         drop_path: Rate at which the last block's branches are skipped for an image while training; rises
             linearly from 0 at the first block. A model made with it has the same weights in the same order.
+        attention: Layer of the blocks' attention: one that computes the same function of the same variables.
     """
     epsilon = config.layer_norm_epsilon
     image = keras.Input((config.input_size, config.input_size, 3), name="image")
@@ -59,7 +64,7 @@ def build_classifier(
         block = f"block{index}"
         rate = drop_path * index / max(config.depth - 1, 1)
         h = keras.layers.LayerNormalization(epsilon=epsilon, name=f"{block}_attention_norm")(x)
-        h = LocalitySelfAttention(
+        h = attention(
             config.num_heads, config.key_dim, config.attention_dropout, name=f"{block}_attention"
         )(h)
         h = _skipped(h, rate, f"{block}_attention_drop_path")

@@ -12,7 +12,7 @@ from keras import ops
 _PACKAGE = "vitsd_export"
 
 # Finite, so that a row which is masked everywhere gives a uniform softmax and not NaN.
-_MASKED_SCORE = -1e9
+MASKED_SCORE = -1e9
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
@@ -184,7 +184,7 @@ class LocalitySelfAttention(keras.layers.Layer):
             initializer=keras.initializers.Constant(self.key_dim**0.5),
             trainable=True,
         )
-        self._mask = np.where(np.eye(tokens, dtype=bool), _MASKED_SCORE, 0.0).astype(np.float32)
+        self._mask = np.where(np.eye(tokens, dtype=bool), MASKED_SCORE, 0.0).astype(np.float32)
         self.built = True
 
     def _split_heads(self, x: Any) -> Any:

@@ -1,0 +1,114 @@
+"""The networks that can be trained: vision transformers, and a residual network that teaches them."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from vitsd_export.errors import UsageError
+from vitsd_export.model.checkpoint import write_archive, write_model
+from vitsd_export.model.classifier import NORMALIZATION, build_classifier
+from vitsd_export.model.config import PRESETS, ModelConfig, preset_config
+
+
+@dataclasses.dataclass(frozen=True)
+class ResidualConfig:
+    """A small residual network (He et al., 2015, arXiv:1512.03385) on the plan known as ResNet-9.
+
+    Attributes:
+        widths: Channels of its four levels, each of half the height and width of the one before.
+        input_size: Height and width of the input image, in pixels; a multiple of 8.
+        num_classes: Number of logits.
+    """
+
+    widths: tuple[int, int, int, int] = (32, 64, 128, 256)
+    input_size: int = 32
+    num_classes: int = 100
+
+
+Config = ModelConfig | ResidualConfig
+
+TEACHERS: dict[str, ResidualConfig] = {"resnet9": ResidualConfig()}
+
+
+def config_of(preset: str, *, num_classes: int | None = None) -> Config:
+    """Returns the configuration of a preset.
+
+    Args:
+        preset: A transformer's preset or `resnet9`.
+        num_classes: Number of logits; the preset's own when None.
+
+    Raises:
+        UsageError: If there is no such preset.
+    """
+    if preset in TEACHERS:
+        config = TEACHERS[preset]
+        return (
+            config if num_classes is None else dataclasses.replace(config, num_classes=num_classes)
+        )
+    if preset not in PRESETS:
+        names = ", ".join([*PRESETS, *TEACHERS])
+        raise UsageError(f"There is no preset {preset!r}. Presets: {names}.")
+    return preset_config(preset, num_classes=num_classes)
+
+
+def build_for_training(config: Config, *, drop_path: float) -> keras.Model:
+    """Builds the network in the form that trains fastest; the weights are those of `build_for_inference`.
+
+    Args:
+        config: Architecture.
+        drop_path: Rate of stochastic depth of a transformer's last block.
+    """
+    if isinstance(config, ResidualConfig):
+        return build_residual(config)
+    from training.folded_attention import attention_layer
+
+    return build_classifier(config, drop_path=drop_path, attention=attention_layer(config))
+
+
+def build_for_inference(config: Config) -> keras.Model:
+    """Builds the network that is validated, kept and exported."""
+    return (
+        build_residual(config) if isinstance(config, ResidualConfig) else build_classifier(config)
+    )
+
+
+def write_network(model: keras.Model, config: Config, path: Path, card: dict[str, Any]) -> str:
+    """Writes a trained network with its card as a .keras file; returns the file's SHA-256."""
+    if isinstance(config, ResidualConfig):
+        return write_archive(model, path, card)
+    return write_model(model, config, path, card)
+
+
+def build_residual(config: ResidualConfig) -> keras.Model:
+    """Builds a residual network.
+
+    Input `image`: [batch, input_size, input_size, 3] float32, RGB pixels 0–255.
+    Output `logits`: [batch, num_classes] float32.
+    """
+    layers = keras.layers
+    convolution = functools.partial(
+        layers.Conv2D, kernel_size=3, padding="same", use_bias=False, kernel_initializer="he_normal"
+    )
+
+    def block(x: Any, width: int, name: str) -> Any:
+        x = convolution(width, name=f"{name}_conv")(x)
+        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)
+        return layers.ReLU(name=f"{name}_relu")(x)
+
+    def residual(x: Any, width: int, name: str) -> Any:
+        branch = block(block(x, width, f"{name}_a"), width, f"{name}_b")
+        return layers.Add(name=f"{name}_add")([x, branch])
+
+    image = keras.Input((config.input_size, config.input_size, 3), name="image")
+    x = layers.Normalization(name=NORMALIZATION)(image)
+    x = block(x, config.widths[0], "level0")
+    for index, width in enumerate(config.widths[1:], start=1):
+        x = layers.MaxPooling2D(name=f"level{index}_pool")(block(x, width, f"level{index}"))
+        if index != 2:
+            x = residual(x, width, f"level{index}_residual")
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    logits = layers.Dense(config.num_classes, dtype="float32", name="logits")(x)
+    return keras.Model(image, logits, name="classifier")

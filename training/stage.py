@@ -1,0 +1,236 @@
+"""One stage of a run: the network at one image size, its optimizer, and what the epochs share."""
+
+import dataclasses
+import math
+import time
+from typing import Any
+
+import keras
+import numpy as np
+
+from training.engines import Engine, create_engine
+from training.engines.devices import Devices
+from training.engines.program import Program
+from training.networks import Config, ResidualConfig, build_for_inference, build_for_training
+from training.optimizer import build_optimizer
+from training.precision import Precision, policy
+from training.progress import EpochDisplay
+from training.recipes import Recipe, Stage
+from training.teaching import Lessons
+from training.transfer import Transfer, freeze_encoder, transfer_weights
+from vitsd_export.errors import UsageError, VitsdExportError
+from vitsd_export.model.classifier import NORMALIZATION, set_normalization
+from vitsd_export.model.config import ModelConfig
+
+# Often enough to watch, seldom enough to cost nothing.
+_REPORTS_PER_EPOCH = 100
+
+
+class TrainingDiverged(VitsdExportError):
+    """The loss or a weight is no longer a number."""
+
+    exit_code = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Compute:
+    """On what a run computes, and how.
+
+    Attributes:
+        devices: What shares each batch.
+        precision: In what the products are computed; weights are float32.
+        compile: Whether XLA compiles the step, where it is a choice.
+    """
+
+    devices: Devices
+    precision: Precision = "float32"
+    compile: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What the weights of a stage start from.
+
+    Attributes:
+        model: Made by `build_classifier(config)`.
+        config: Its architecture.
+        same_classes: Whether its outputs are the classes that are trained.
+    """
+
+    model: keras.Model
+    config: ModelConfig
+    same_classes: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class StageRun:
+    """A stage that can be trained.
+
+    Attributes:
+        config: Architecture at the stage's image size.
+        program: Training model, optimizer and recipe.
+        engine: Runs the steps.
+        inference: The same network in float32 without dropout: it is validated and kept.
+        transfer: What was taken over from the origin; None if the weights are random.
+    """
+
+    config: Config
+    program: Program
+    engine: Engine
+    inference: keras.Model
+    transfer: Transfer | None
+
+
+def stage_config(config: Config, stage: Stage) -> Config:
+    """Returns the architecture at a stage's image size.
+
+    Raises:
+        UsageError: If the patch size does not divide the image size, or the network has no image size.
+    """
+    if stage.image_size is None:
+        return config
+    if isinstance(config, ResidualConfig):
+        raise UsageError("A residual network has one image size; its recipe cannot have stages.")
+    return dataclasses.replace(config, image_size=stage.image_size)
+
+
+def prepare_stage(
+    config: Config,
+    recipe: Recipe,
+    stage: Stage,
+    compute: Compute,
+    *,
+    seed: int,
+    steps: int,
+    statistics: tuple[np.ndarray, np.ndarray],
+    origin: Origin | None = None,
+    frozen: bool = False,
+) -> StageRun:
+    """Builds the models and the optimizer of a stage.
+
+    Args:
+        config: Architecture of the run.
+        recipe: Hyperparameters.
+        stage: Which epochs, at which size.
+        compute: Devices and precision.
+        seed: Decides the initial weights.
+        steps: Steps in an epoch.
+        statistics: Mean and variance of each channel of the training images.
+        origin: Whose weights are taken over.
+        frozen: Whether the encoder keeps its weights.
+    """
+    config = stage_config(config, stage)
+    keras.utils.set_random_seed(seed)
+    with compute.devices.scope():
+        with policy(compute.precision):
+            model = build_for_training(config, drop_path=recipe.regularization.drop_path)
+        set_normalization(model, *statistics)
+        transfer = None
+        if origin is not None and isinstance(config, ModelConfig):
+            transfer = transfer_weights(
+                origin.model, origin.config, model, config, same_classes=origin.same_classes
+            )
+        if frozen:
+            freeze_encoder(model)
+        optimizer = build_optimizer(
+            recipe.optimizer,
+            epochs=recipe.epochs,
+            steps_per_epoch=steps,
+            first_epoch=stage.first_epoch,
+        )
+        # A checkpoint can be loaded only into an optimizer that has its slots.
+        optimizer.build(model.trainable_variables)
+        # So that `save_weights` writes the optimizer too.
+        model.compile(optimizer)
+    inference = build_for_inference(config)
+    # Those of the origin belong to its weights.
+    layer = model.get_layer(NORMALIZATION)
+    set_normalization(inference, *(_values([layer.adapt_mean, layer.adapt_variance])))
+    program = Program(model, optimizer, recipe, compute.compile)
+    run = StageRun(config, program, create_engine(program, compute.devices), inference, transfer)
+    copy_weights(run)
+    return run
+
+
+def train_epoch(
+    run: StageRun, lessons: Lessons, epoch: int, display: EpochDisplay
+) -> dict[str, float]:
+    """Trains one epoch (counted from 0); returns its row of the log.
+
+    Raises:
+        TrainingDiverged: If the loss or a weight becomes NaN or infinite.
+    """
+    recipe, model = run.program.recipe, run.program.model
+    started = time.monotonic()
+    steps = lessons.steps
+    run.engine.begin()
+
+    def show(done: int, handle: Any) -> tuple[float, float]:
+        total_loss, total_right = run.engine.figures(handle)
+        images = done * recipe.batch_size
+        loss, top1 = total_loss / images, total_right / images
+        if not math.isfinite(loss):
+            raise TrainingDiverged(
+                f"The loss became {loss} in epoch {epoch + 1}, at step {done} or before."
+            )
+        speed = images / (time.monotonic() - started)
+        display.steps(
+            epoch * steps + done,
+            f"epoch {epoch + 1}/{recipe.epochs}",
+            f"loss {loss:.3f} top-1 {top1:.3f} {speed:.0f} images/s",
+        )
+        return loss, top1
+
+    every = max(1, steps // _REPORTS_PER_EPOCH)
+    waiting: tuple[int, Any] | None = None
+    handle: Any = None
+    for step, batch in enumerate(lessons.batches(epoch), start=1):
+        handle = run.engine.step(batch)
+        if step % every == 0:
+            # One report late, so that the device always has steps in its queue.
+            if waiting is not None:
+                show(*waiting)
+            waiting = (step, handle)
+    loss, top1 = show(steps, handle)
+    run.engine.finish()
+    # The loss of a step is that of the weights before it: it does not tell of the last step.
+    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+        raise TrainingDiverged(f"Weights became NaN or infinite in epoch {epoch + 1}.")
+    seconds = time.monotonic() - started
+    rate = keras.ops.convert_to_numpy(run.program.optimizer.learning_rate)
+    size = {"image_size": run.config.image_size} if isinstance(run.config, ModelConfig) else {}
+    return {
+        "epoch": epoch + 1,
+        **size,
+        "loss": loss,
+        "top1": top1,
+        "learning_rate": float(rate),
+        "images_per_second": steps * recipe.batch_size / seconds,
+        "seconds": seconds,
+    }
+
+
+def copy_weights(run: StageRun) -> None:
+    """Puts the training model's weights, averaged where the recipe averages, into the inference model."""
+    model, optimizer = run.program.model, run.program.optimizer
+    kept = _values(model.trainable_variables)
+    averaged = bool(run.program.recipe.optimizer.ema_decay) and int(optimizer.iterations) > 0
+    if averaged:
+        optimizer.finalize_variable_values(model.trainable_variables)
+    _assign(_state(run.inference), _values(_state(model)))
+    if averaged:
+        _assign(model.trainable_variables, kept)
+
+
+def _state(model: keras.Model) -> list[keras.Variable]:
+    # Dropouts have a state of their own, which the inference model need not have.
+    return [variable for variable in model.weights if variable.name != "seed_generator_state"]
+
+
+def _values(variables: list[keras.Variable]) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
