@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training.engine_choice import ENGINES, EngineKind
 from training.run_log import best_epoch
 from training.writing import write_text, writing
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError
@@ -160,6 +161,16 @@ def read_state(folder: Path, configuration: dict[str, Any]) -> RunState | None:
             "started with, or train into another folder."
         )
     return state
+
+
+def engine_of(folder: Path) -> EngineKind | None:
+    """Returns the engine of the run that lies in a folder; None if there is none.
+
+    Raises:
+        InputError: If the state cannot be read.
+    """
+    path = folder / _STATE
+    return ENGINES.get(_read_state(path).configuration["engine"]) if path.exists() else None
 
 
 def restore(folder: Path, state: RunState, model: "keras.Model") -> None:

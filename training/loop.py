@@ -113,6 +113,7 @@ class Settings:
         devices: How many devices share each batch; all that can share it evenly when None.
         precision: In what the products are computed; weights are float32.
         compile: Whether XLA compiles the step, where it is a choice.
+        engine: Name that the command line has for backend and `compile`; a resumed run takes it up.
         start: Model whose weights the run starts from; random ones when None.
         freeze_encoder: Whether the head alone is trained.
         teacher: Source of a classifier whose answers are learnt from, too.
@@ -124,6 +125,7 @@ class Settings:
     devices: int | None = None
     precision: Precision = "float32"
     compile: bool = False
+    engine: str = ""
     start: "Start | None" = None
     freeze_encoder: bool = False
     teacher: str | None = None
@@ -190,6 +192,7 @@ def train(
         "data": data.sha256(),
         "seed": seed,
         "precision": settings.precision,
+        "engine": settings.engine,
         "teacher": teacher.sha256 if teacher else None,
         "start": start.sha256 if start else None,
         "freeze_encoder": settings.freeze_encoder,

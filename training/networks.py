@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from training.folded_attention import attention_layer
+from training.recipes.schema import RegularizationRecipe
 from vitsd_export.errors import UsageError
 from vitsd_export.model.checkpoint import write_archive, write_model
 from vitsd_export.model.classifier import NORMALIZATION, build_classifier
@@ -54,18 +56,24 @@ def config_of(preset: str, *, num_classes: int | None = None) -> Config:
     return preset_config(preset, num_classes=num_classes)
 
 
-def build_for_training(config: Config, *, drop_path: float) -> keras.Model:
+def build_for_training(config: Config, regularization: RegularizationRecipe) -> keras.Model:
     """Builds the network in the form that trains fastest; the weights are those of `build_for_inference`.
 
     Args:
         config: Architecture.
-        drop_path: Rate of stochastic depth of a transformer's last block.
+        regularization: What is left out of a transformer at random.
     """
     if isinstance(config, ResidualConfig):
         return build_residual(config)
-    from training.folded_attention import attention_layer
-
-    return build_classifier(config, drop_path=drop_path, attention=attention_layer(config))
+    dropped = dataclasses.replace(
+        config,
+        attention_dropout=config.attention_dropout * regularization.block_dropout,
+        mlp_dropout=config.mlp_dropout * regularization.block_dropout,
+        head_dropout=config.head_dropout * regularization.head_dropout,
+    )
+    return build_classifier(
+        dropped, drop_path=regularization.drop_path, attention=attention_layer(config)
+    )
 
 
 def build_for_inference(config: Config) -> keras.Model:

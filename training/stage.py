@@ -123,7 +123,7 @@ def prepare_stage(
     keras.utils.set_random_seed(seed)
     with compute.devices.scope():
         with policy(compute.precision):
-            model = build_for_training(config, drop_path=recipe.regularization.drop_path)
+            model = build_for_training(config, recipe.regularization)
         set_normalization(model, *statistics)
         transfer = None
         if origin is not None and isinstance(config, ModelConfig):

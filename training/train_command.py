@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import json
+import os
 import shlex
 import statistics
 import sys
@@ -69,6 +70,12 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option(help="Short for --set optimizer.learning_rate=…")
     ] = None,
+    engine: Annotated[
+        Literal["auto", "tensorflow", "tensorflow-xla", "jax", "torch"],
+        typer.Option(
+            help="What computes; auto: KERAS_BACKEND, or the fastest that is installed, measured once."
+        ),
+    ] = "auto",
     start_from: Annotated[
         str | None,
         typer.Option(
@@ -119,8 +126,16 @@ def train(
     from rich.console import Console
 
     from training.backend import import_keras
-    from training.checkpoint import check_folder
+    from training.checkpoint import check_folder, engine_of
     from training.datasets import INPUT_SIZE, dataset_name, load_datasets
+    from training.engine_choice import (
+        DEFAULT_ENGINE,
+        ENGINES,
+        WORTH_MEASURING,
+        Workload,
+        fastest_engine,
+        named_engine,
+    )
     from vitsd_export.errors import UsageError
 
     # Wrong options are told before the data is read and Keras is started.
@@ -147,7 +162,22 @@ def train(
     )
     if train_images is not None:
         training_set = training_set.sample(min(train_images, len(training_set)), seed)
-
+    classes = len(training_set.class_names)
+    workload = Workload(
+        preset=preset,
+        num_classes=classes,
+        image_size=chosen.plan()[0].image_size,
+        batch_size=chosen.batch_size,
+        precision=precision,
+        threads=threads,
+    )
+    kind = ENGINES[engine] if engine != "auto" else named_engine()
+    if kind is None and resume:
+        kind = engine_of(folder)
+    if kind is None and chosen.epochs * len(training_set) >= WORTH_MEASURING:
+        kind = fastest_engine(workload, tell)
+    kind = kind or DEFAULT_ENGINE
+    os.environ["KERAS_BACKEND"] = kind.backend
     import_keras()
     from training.engines.cluster import join_cluster
     from training.engines.devices import limit_threads
@@ -159,7 +189,7 @@ def train(
     from training.networks import config_of
     from training.precision import best_precision
 
-    config = config_of(preset, num_classes=len(training_set.class_names))
+    config = config_of(preset, num_classes=classes)
     started = time.monotonic()
     resolved = best_precision() if precision == "auto" else precision
     start = None
@@ -173,6 +203,8 @@ def train(
         stop_after=stop_after,
         devices=devices,
         precision=resolved,
+        compile=kind.compile,
+        engine=kind.name,
         start=start,
         freeze_encoder=freeze == "encoder",
         teacher=teacher,
@@ -195,6 +227,7 @@ def train(
         "recipe": {"name": recipe, **chosen.to_dict()},
         "seed": seed,
         "precision": resolved,
+        "engine": kind.name,
         "data_note": data_note,
         "session_seconds": round(time.monotonic() - started),
     }
@@ -247,6 +280,7 @@ def _finish(
         "session_seconds": details["session_seconds"],
         "images_per_second": round(speed, 1),
         "precision": details["precision"],
+        "engine": details["engine"],
         **share,
         "hardware": hardware(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

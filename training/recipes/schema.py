@@ -62,17 +62,24 @@ class LossRecipe:
 
 @dataclasses.dataclass(frozen=True)
 class RegularizationRecipe:
-    """What is left out of the network at random while it trains, beside the preset's own dropout.
+    """What is left out of the network at random while it trains.
 
     Attributes:
         drop_path: Rate at which the last block's branches are skipped for an image (stochastic depth,
             arXiv:1603.09382); rises linearly from 0 at the first block.
+        block_dropout: Factor on the preset's dropout rates of attention weights and MLP; 0 switches them off,
+            which makes a step a third shorter on a processor.
+        head_dropout: Factor on the preset's dropout rate in the head.
     """
 
     drop_path: float = 0.0
+    block_dropout: float = 1.0
+    head_dropout: float = 1.0
 
     def __post_init__(self) -> None:
         check_range("regularization.drop_path", self.drop_path, at_least=0, below=1)
+        check_range("regularization.block_dropout", self.block_dropout, at_least=0, at_most=1)
+        check_range("regularization.head_dropout", self.head_dropout, at_least=0, at_most=1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,147 @@
+"""Which engine trains fastest on this machine: measured once, remembered in the cache."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from training.writing import write_text
+from vitsd_export.cache import cache_folder
+from vitsd_export.errors import EnvironmentProblem
+
+# A shorter run is over before the engines are measured.
+WORTH_MEASURING = 200_000
+"""Images that a run trains on, all epochs together."""
+_LONGEST_MEASUREMENT = 240
+"""Seconds for one engine, compilation included."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineKind:
+    """A Keras backend, and whether XLA compiles its step.
+
+    Attributes:
+        name: As the command line has it.
+        backend: Value of KERAS_BACKEND.
+        compile: Whether XLA compiles, where it is a choice.
+    """
+
+    name: str
+    backend: str
+    compile: bool = False
+
+
+ENGINES = {
+    kind.name: kind
+    for kind in (
+        EngineKind("tensorflow", "tensorflow"),
+        EngineKind("tensorflow-xla", "tensorflow", compile=True),
+        EngineKind("jax", "jax", compile=True),
+        EngineKind("torch", "torch"),
+    )
+}
+DEFAULT_ENGINE = ENGINES["tensorflow"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """The step that is measured.
+
+    Attributes:
+        preset: Architecture.
+        num_classes: Number of logits.
+        image_size: Size that a transformer resizes images to; the preset's when None.
+        batch_size: Images in a step.
+        precision: `auto`, `float32` or `bfloat16`.
+        threads: Processor threads; all when None.
+    """
+
+    preset: str
+    num_classes: int
+    image_size: int | None
+    batch_size: int
+    precision: str
+    threads: int | None
+
+
+def named_engine() -> EngineKind | None:
+    """Returns the engine that KERAS_BACKEND names, without XLA where that is a choice; None if it is not set."""
+    backend = os.environ.get("KERAS_BACKEND")
+    return next((kind for kind in ENGINES.values() if kind.backend == backend), None)
+
+
+def fastest_engine(workload: Workload, tell: Callable[[str], None]) -> EngineKind:
+    """Measures the installed engines in processes of their own, unless the cache has their figures.
+
+    Args:
+        workload: The step.
+        tell: Called with the figures.
+
+    Raises:
+        EnvironmentProblem: If no engine completes a step.
+    """
+    installed = {
+        name: kind for name, kind in ENGINES.items() if importlib.util.find_spec(kind.backend)
+    }
+    path = cache_folder("engines") / f"{_fingerprint(workload, installed)}.json"
+    try:
+        figures = {name: float(speed) for name, speed in json.loads(path.read_text()).items()}
+        remembered = " (measured before)"
+    except (OSError, ValueError, AttributeError):
+        tell(f"Measuring {', '.join(installed)} on this machine, once …")
+        measured = {name: _measure(kind, workload) for name, kind in installed.items()}
+        figures = {name: speed for name, speed in measured.items() if speed is not None}
+        remembered = ""
+        if not figures:
+            raise EnvironmentProblem(
+                f"No engine of {', '.join(installed)} completes a step. Name one with --engine to see why."
+            ) from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(figures) + "\n")
+    best = max(figures, key=lambda name: figures[name])
+    listed = ", ".join(
+        f"{name} {figures[name]:.0f}" for name in sorted(figures, key=figures.get, reverse=True)
+    )  # type: ignore[arg-type]
+    tell(f"Training on {best}. Images a second of the bare step: {listed}{remembered}.")
+    return ENGINES[best]
+
+
+def _fingerprint(workload: Workload, installed: dict[str, EngineKind]) -> str:
+    packages = ("keras", *sorted({kind.backend for kind in installed.values()}))
+    facts: dict[str, Any] = {
+        **dataclasses.asdict(workload),
+        "versions": [f"{name} {importlib.metadata.version(name)}" for name in packages],
+        "machine": [platform.machine(), platform.processor(), _processor(), os.cpu_count()],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return "".join(line for line in file if line.startswith(("model name", "flags")))
+    except OSError:
+        return ""
+
+
+def _measure(kind: EngineKind, workload: Workload) -> float | None:
+    """Returns images a second, or None where the engine fails: another one will do."""
+    command = [sys.executable, "-m", "training.engine_speed", kind.name]
+    try:
+        done = subprocess.run(
+            [*command, json.dumps(dataclasses.asdict(workload))],
+            env={**os.environ, "KERAS_BACKEND": kind.backend},
+            capture_output=True,
+            text=True,
+            timeout=_LONGEST_MEASUREMENT,
+        )
+        return float(done.stdout.split()[-1])
+    except (subprocess.TimeoutExpired, ValueError, IndexError):
+        return None
