@@ -72,7 +72,7 @@ class Workload:
 
 
 def named_engine() -> EngineKind | None:
-    """Returns the engine that KERAS_BACKEND names, without XLA where that is a choice; None if it is not set."""
+    """Returns the engine that KERAS_BACKEND names, without XLA where it is a choice; or None."""
     backend = os.environ.get("KERAS_BACKEND")
     return next((kind for kind in ENGINES.values() if kind.backend == backend), None)
 
@@ -105,12 +105,10 @@ def fastest_engine(workload: Workload, tell: Callable[[str], None]) -> EngineKin
             ) from None
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(figures) + "\n")
-    best = max(figures, key=lambda name: figures[name])
-    listed = ", ".join(
-        f"{name} {figures[name]:.0f}" for name in sorted(figures, key=figures.get, reverse=True)
-    )  # type: ignore[arg-type]
-    tell(f"Training on {best}. Images a second of the bare step: {listed}{remembered}.")
-    return ENGINES[best]
+    ranked = sorted(figures, key=lambda name: -figures[name])
+    listed = ", ".join(f"{name} {figures[name]:.0f}" for name in ranked)
+    tell(f"Training on {ranked[0]}. Images a second of the bare step: {listed}{remembered}.")
+    return ENGINES[ranked[0]]
 
 
 def _fingerprint(workload: Workload, installed: dict[str, EngineKind]) -> str:
