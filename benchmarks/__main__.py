@@ -94,6 +94,7 @@ def lowering(
 @app.command()
 def training(
     recipes: Annotated[list[str] | None, typer.Argument(help="Default: quick, strong.")] = None,
+    preset: Annotated[str, typer.Option(help="vit-tiny or vit-small-ds.")] = "vit-tiny",
     data: Annotated[str, typer.Option(help="sample, cifar10 or cifar100.")] = "sample",
     data_dir: Annotated[Path | None, typer.Option(help="Folder of cifar10 or cifar100.")] = None,
     images: Annotated[int, typer.Option(min=1, help="Images in a pass.")] = 2560,
@@ -101,22 +102,37 @@ def training(
     rounds: Annotated[int, typer.Option(min=1, help="Timed passes; the median counts.")] = 5,
     json: Json = None,
 ) -> None:
-    """Speed of a vit-tiny training step beside `model.fit` on Keras's preprocessing layers."""
+    """Speed of a training step beside `model.fit` on Keras's preprocessing layers."""
     from benchmarks.training_step import time_training_step, to_json
     from vitsd_export.data.sources import load_images
 
     loaded = load_images(data, split="train", size=32, data_dir=data_dir)
     loaded = loaded.sample(min(images, len(loaded)), 0)
     figures = [
-        time_training_step(name, loaded, batch_size=batch_size, rounds=rounds, report=_report)
+        time_training_step(
+            preset, name, loaded, batch_size=batch_size, rounds=rounds, report=_report
+        )
         for name in recipes or ["quick", "strong"]
     ]
-    headings = ("recipe", "ours", "fit, same augmentation", "ratio", "fit, none", "ratio")
-    table = Table(*headings, title=f"images/s, batch {batch_size}, {len(loaded)} images a pass")
+    headings = (
+        "recipe",
+        f"ours, {figures[0].precision}",
+        "of peak",
+        "ours, float32",
+        "fit, same augmentation",
+        "ratio",
+        "fit, none",
+        "ratio",
+    )
+    table = Table(
+        *headings, title=f"{preset}: images/s, batch {batch_size}, {len(loaded)} images a pass"
+    )
     for entry in figures:
         table.add_row(
             entry.recipe,
             f"{entry.ours:.0f}",
+            f"{entry.share_of_peak:.0%}",
+            f"{entry.ours_float32:.0f}",
             f"{entry.fit:.0f}",
             f"{entry.ratio:.2f}",
             f"{entry.fit_plain:.0f}",

@@ -5,44 +5,53 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from training.augmentation.draws import draw_epoch
-from training.engines import create_engine
-from training.engines.devices import choose_devices, share_processor
-from training.engines.program import Program
+from training.engines.devices import choose_devices
 from training.optimizer import build_optimizer
-from training.recipes import Recipe, load_recipe, with_changes
+from training.precision import Precision, best_precision
+from training.recipes import Recipe, Stage, load_recipe
+from training.speed import device_share
+from training.stage import Compute, prepare_stage
+from training.teaching import Lessons
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.model.classifier import build_classifier, set_normalization
-from vitsd_export.model.config import preset_config
-
-_PRESET = "vit-tiny"
+from vitsd_export.model.config import ModelConfig, preset_config
 
 
 @dataclasses.dataclass(frozen=True)
 class StepFigures:
-    """Speed of one recipe, both ways.
+    """Speed of one recipe, in several ways: images a second, the median of the rounds.
 
     Attributes:
-        recipe: Its name.
-        ours: Images a second of `python -m training`: median of the rounds.
-        fit: Images a second of `model.fit` whose data comes through Keras's layers for the same
-            augmentation; the median too.
+        preset: Architecture.
+        recipe: Recipe's name.
+        precision: In which `ours` computes its products.
+        ours: `python -m training` on TensorFlow.
+        ours_float32: The same in float32.
+        fit: `model.fit` of the plain network, whose data comes through Keras's layers for the same
+            augmentation.
         fit_plain: The same without any augmentation.
+        share_of_peak: Share of the device's measured rate of matrix products that `ours` reaches, in the
+            multiply-adds of the plain network.
         rounds: Passes of each, in turn.
         batch_size: Images in a step.
         steps: Steps in a pass.
     """
 
+    preset: str
     recipe: str
+    precision: str
     ours: float
+    ours_float32: float
     fit: float
     fit_plain: float
+    share_of_peak: float
     rounds: int
     batch_size: int
     steps: int
@@ -79,41 +88,41 @@ def keras_layers(recipe: Recipe, size: int) -> list[keras.layers.Layer]:
     return chosen
 
 
-def _model(recipe: Recipe, data: ImageDataset, steps: int, epochs: int) -> Any:
-    keras.utils.set_random_seed(0)
-    config = preset_config(_PRESET, num_classes=len(data.class_names))
-    model = build_classifier(config, drop_path=recipe.regularization.drop_path)
-    set_normalization(model, data.images.mean((0, 1, 2)), data.images.var((0, 1, 2)))
-    optimizer = build_optimizer(recipe.optimizer, epochs=epochs, steps_per_epoch=steps)
-    optimizer.build(model.trainable_variables)
-    return model, optimizer
-
-
-def _our_pass(recipe: Recipe, data: ImageDataset, steps: int, rounds: int) -> Callable[[], None]:
-    devices = choose_devices(None, recipe.batch_size, together=2)
-    with devices.scope():
-        model, optimizer = _model(recipe, data, steps, rounds + 1)
-    labels = np.asarray(data.labels)
-    engine = create_engine(Program(model, optimizer, recipe), data.images, labels, devices)
+def _our_pass(
+    config: ModelConfig, recipe: Recipe, data: ImageDataset, precision: Precision
+) -> Callable[[], None]:
+    lessons = Lessons(recipe, data, 0, None, Path())
+    run = prepare_stage(
+        config,
+        recipe,
+        Stage(0, recipe.epochs),
+        Compute(choose_devices(None, recipe.batch_size, together=2), precision),
+        seed=0,
+        steps=lessons.steps,
+        statistics=(data.images.mean((0, 1, 2)), data.images.var((0, 1, 2))),
+    )
     epoch = 0
 
-    def run() -> None:
+    def train() -> None:
         nonlocal epoch
-        size = data.images.shape[1]
-        engine.begin(draw_epoch(recipe, count=len(data), size=size, seed=0, epoch=epoch))
-        for step in range(steps):
-            handle = engine.step(step)
-        engine.figures(handle)
-        engine.finish()
+        run.engine.begin()
+        for batch in lessons.batches(epoch):
+            handle = run.engine.step(batch)
+        run.engine.figures(handle)
+        run.engine.finish()
         epoch += 1
 
-    return run
+    return train
 
 
 def _fit_pass(
-    recipe: Recipe, data: ImageDataset, steps: int, rounds: int, *, augment: bool
+    config: ModelConfig, recipe: Recipe, data: ImageDataset, *, augment: bool
 ) -> Callable[[], None]:
-    model, optimizer = _model(recipe, data, steps, rounds + 1)
+    keras.utils.set_random_seed(0)
+    model = build_classifier(config, drop_path=recipe.regularization.drop_path)
+    set_normalization(model, data.images.mean((0, 1, 2)), data.images.var((0, 1, 2)))
+    steps = len(data) // recipe.batch_size
+    optimizer = build_optimizer(recipe.optimizer, epochs=recipe.epochs, steps_per_epoch=steps)
     loss = keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=recipe.loss.label_smoothing
     )
@@ -138,6 +147,7 @@ def _fit_pass(
 
 
 def time_training_step(
+    preset: str,
     recipe_name: str,
     data: ImageDataset,
     *,
@@ -147,20 +157,24 @@ def time_training_step(
 ) -> StepFigures:
     """Times passes over the data: ours, `fit` with the same augmentation, and `fit` without, in turn.
 
+    The recipe's stages are left out: all train at the preset's image size.
+
     Args:
+        preset: Architecture.
         recipe_name: Recipe of `training`.
         data: Labelled training images.
         batch_size: Images in a step.
         rounds: Timed passes of each; another one before compiles.
         report: Called with what is going on.
     """
-    share_processor()
-    recipe = with_changes(load_recipe(recipe_name), [f"batch_size={batch_size}"])
-    steps = len(data) // batch_size
+    recipe = dataclasses.replace(load_recipe(recipe_name), batch_size=batch_size, stages="")
+    config = preset_config(preset, num_classes=len(data.class_names))
+    precision = best_precision()
     passes = {
-        "ours": _our_pass(recipe, data, steps, rounds),
-        "fit": _fit_pass(recipe, data, steps, rounds, augment=True),
-        "fit_plain": _fit_pass(recipe, data, steps, rounds, augment=False),
+        "ours": _our_pass(config, recipe, data, precision),
+        "ours_float32": _our_pass(config, recipe, data, "float32"),
+        "fit": _fit_pass(config, recipe, data, augment=True),
+        "fit_plain": _fit_pass(config, recipe, data, augment=False),
     }
     seconds: dict[str, list[float]] = {name: [] for name in passes}
     for round_ in range(rounds + 1):
@@ -169,9 +183,20 @@ def time_training_step(
             run()
             seconds[name].append(time.perf_counter() - started)
             report(f"round {round_}: {name} {seconds[name][-1]:.2f} s")
-    images = steps * batch_size
-    speeds = {name: images / statistics.median(times[1:]) for name, times in seconds.items()}
-    return StepFigures(recipe_name, **speeds, rounds=rounds, batch_size=batch_size, steps=steps)
+    steps = len(data) // batch_size
+    speeds = {
+        name: steps * batch_size / statistics.median(times[1:]) for name, times in seconds.items()
+    }
+    return StepFigures(
+        preset,
+        recipe_name,
+        precision,
+        **speeds,
+        share_of_peak=device_share(config, precision, speeds["ours"]),
+        rounds=rounds,
+        batch_size=batch_size,
+        steps=steps,
+    )
 
 
 def to_json(figures: list[StepFigures]) -> str:

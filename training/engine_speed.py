@@ -31,8 +31,8 @@ def measure(kind: EngineKind, workload: Workload) -> float:
     import numpy as np
 
     from training.batches import Batch
-    from training.networks import config_of
     from training.precision import best_precision
+    from training.presets import config_of
     from training.recipes import Stage, load_recipe
     from training.stage import Compute, prepare_stage
 

@@ -21,8 +21,8 @@ from training.checkpoint import (
 from training.engines.devices import choose_devices
 from training.evaluation import evaluate
 from training.event_log import EventLog
-from training.networks import Config, ResidualConfig
 from training.precision import Precision
+from training.presets import Config, ResidualConfig
 from training.progress import EpochDisplay
 from training.recipes import Recipe, Stage
 from training.run_log import best_epoch, write_log

@@ -8,52 +8,10 @@ from typing import Any
 import keras
 
 from training.folded_attention import attention_layer
+from training.presets import Config, ResidualConfig
 from training.recipes.schema import RegularizationRecipe
-from vitsd_export.errors import UsageError
 from vitsd_export.model.checkpoint import write_archive, write_model
 from vitsd_export.model.classifier import NORMALIZATION, build_classifier
-from vitsd_export.model.config import PRESETS, ModelConfig, preset_config
-
-
-@dataclasses.dataclass(frozen=True)
-class ResidualConfig:
-    """A small residual network (He et al., 2015, arXiv:1512.03385) on the plan known as ResNet-9.
-
-    Attributes:
-        widths: Channels of its four levels, each of half the height and width of the one before.
-        input_size: Height and width of the input image, in pixels; a multiple of 8.
-        num_classes: Number of logits.
-    """
-
-    widths: tuple[int, int, int, int] = (32, 64, 128, 256)
-    input_size: int = 32
-    num_classes: int = 100
-
-
-Config = ModelConfig | ResidualConfig
-
-TEACHERS: dict[str, ResidualConfig] = {"resnet9": ResidualConfig()}
-
-
-def config_of(preset: str, *, num_classes: int | None = None) -> Config:
-    """Returns the configuration of a preset.
-
-    Args:
-        preset: A transformer's preset or `resnet9`.
-        num_classes: Number of logits; the preset's own when None.
-
-    Raises:
-        UsageError: If there is no such preset.
-    """
-    if preset in TEACHERS:
-        config = TEACHERS[preset]
-        return (
-            config if num_classes is None else dataclasses.replace(config, num_classes=num_classes)
-        )
-    if preset not in PRESETS:
-        names = ", ".join([*PRESETS, *TEACHERS])
-        raise UsageError(f"There is no preset {preset!r}. Presets: {names}.")
-    return preset_config(preset, num_classes=num_classes)
 
 
 def build_for_training(config: Config, regularization: RegularizationRecipe) -> keras.Model:

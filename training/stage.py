@@ -11,9 +11,10 @@ import numpy as np
 from training.engines import Engine, create_engine
 from training.engines.devices import Devices
 from training.engines.program import Program
-from training.networks import Config, ResidualConfig, build_for_inference, build_for_training
+from training.networks import build_for_inference, build_for_training
 from training.optimizer import build_optimizer
 from training.precision import Precision, policy
+from training.presets import Config, ResidualConfig
 from training.progress import EpochDisplay
 from training.recipes import Recipe, Stage
 from training.teaching import Lessons

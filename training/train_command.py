@@ -1,24 +1,18 @@
 """The command `python -m training train`."""
 
-import dataclasses
-import datetime
-import json
 import os
 import shlex
-import statistics
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from training.options import LARGEST_SEED, Changes, Data, DataDir, RecipeName
 
 if TYPE_CHECKING:
-    from training.loop import Trained
     from training.recipes import Recipe
-    from vitsd_export.data.dataset import ImageDataset
 
 
 def register(app: typer.Typer) -> None:
@@ -136,11 +130,13 @@ def train(
         fastest_engine,
         named_engine,
     )
+    from training.presets import config_of
     from vitsd_export.errors import UsageError
 
     # Wrong options are told before the data is read and Keras is started.
     if freeze != "none" and start_from is None:
         raise UsageError("--freeze keeps the weights of a trained model: give --start-from, too.")
+    config_of(preset)
     chosen = resolve_recipe(
         recipe, set_ or [], epochs=epochs, batch_size=batch_size, learning_rate=learning_rate
     )
@@ -186,7 +182,6 @@ def train(
     join_cluster()
     from training.loop import Settings
     from training.loop import train as run
-    from training.networks import config_of
     from training.precision import best_precision
 
     config = config_of(preset, num_classes=classes)
@@ -217,80 +212,19 @@ def train(
     from training.plots import write_curves
 
     write_curves(trained.log, folder / "curves.png")
-    if len(trained.log) < chosen.epochs:
-        tell(f"Stopped after {len(trained.log)} of {chosen.epochs} epochs; --resume goes on.")
-        return
     details = {
         "name": name,
         "preset": preset,
         "command": shlex.join(["python", "-m", "training", *sys.argv[1:]]),
         "recipe": {"name": recipe, **chosen.to_dict()},
+        "teacher": teacher,
+        "start_from": start_from,
         "seed": seed,
         "precision": resolved,
         "engine": kind.name,
         "data_note": data_note,
         "session_seconds": round(time.monotonic() - started),
     }
-    tell(_finish(trained, training_set, test_set, folder, details))
+    from training.result import write_result
 
-
-def _finish(
-    trained: "Trained",
-    training_set: "ImageDataset",
-    test_set: "ImageDataset",
-    folder: Path,
-    details: dict[str, Any],
-) -> str:
-    """Scores the model on the test images, once, and writes it with its card."""
-    from training.evaluation import evaluate
-    from training.hardware import accelerators, hardware, versions
-    from training.networks import write_network
-    from training.rounding import round_to_float16
-    from training.speed import device_share
-    from training.writing import write_text, writing
-    from vitsd_export.model.config import ModelConfig
-
-    round_to_float16(trained.model)
-    score = evaluate(trained.model, test_set)
-    # The processor's logical devices share its cores.
-    shares = trained.devices if accelerators() else 1
-    speed = statistics.median(row["images_per_second"] for row in trained.log)
-    share = {}
-    if isinstance(trained.config, ModelConfig):
-        of_peak = device_share(trained.config, details["precision"], speed / shares)
-        share = {"share_of_matrix_peak": round(of_peak, 3)}
-    card = {
-        "name": details["name"],
-        "preset": details["preset"],
-        "labels": list(training_set.class_names),
-        "command": details["command"],
-        "recipe": details["recipe"],
-        "seed": details["seed"],
-        "data": {
-            "name": training_set.name,
-            "note": details["data_note"],
-            "training_images": len(training_set),
-            "of_these_held_out": trained.held_out,
-            "sha256": training_set.sha256(),
-        },
-        "best_epoch": trained.best_epoch,
-        "weights": "float32, trainable ones rounded to float16 values",
-        "test": dataclasses.asdict(score),
-        "training_seconds": round(sum(row["seconds"] for row in trained.log)),
-        "session_seconds": details["session_seconds"],
-        "images_per_second": round(speed, 1),
-        "precision": details["precision"],
-        "engine": details["engine"],
-        **share,
-        "hardware": hardware(),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "versions": versions(),
-    }
-    with writing(folder):
-        sha256 = write_network(trained.model, trained.config, folder / "model.keras", card)
-    text = json.dumps({**card, "sha256": sha256}, indent=2, ensure_ascii=False)
-    write_text(folder / "card.json", text + "\n")
-    return (
-        f"top-1 {score.top1:.2%}, top-5 {score.top5:.2%} on {score.images} test images. "
-        f"Wrote {folder / 'model.keras'}."
-    )
+    tell(write_result(trained, training_set, test_set, folder, details))
