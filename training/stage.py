@@ -135,9 +135,9 @@ def prepare_stage(
             freeze_encoder(model)
         optimizer = build_optimizer(
             recipe.optimizer,
-            epochs=recipe.epochs,
+            epochs=stage.epochs,
             steps_per_epoch=steps,
-            first_epoch=stage.first_epoch,
+            is_later_stage=stage.first_epoch > 0,
         )
         # A checkpoint can be loaded only into an optimizer that has its slots.
         optimizer.build(model.trainable_variables)

@@ -21,6 +21,8 @@ class OptimizerRecipe:
         clip_norm: Limit of the gradients' global norm; 0 for none.
         warmup_epochs: Epochs over which the learning rate rises from 0.
         final_learning_rate: Where the cosine ends.
+        later_stage_factor: Factor on the peak learning rate in the stages after the first; each stage has a
+            warm-up and a cosine of its own.
         ema_decay: Decay, a step, of the exponential moving average of the weights, which is then what is
             validated and kept; 0 for none.
     """
@@ -30,9 +32,11 @@ class OptimizerRecipe:
     clip_norm: float
     warmup_epochs: float
     final_learning_rate: float = 0.0
+    later_stage_factor: float = 0.3
     ema_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        check_range("optimizer.later_stage_factor", self.later_stage_factor, above=0, at_most=1)
         check_range("optimizer.learning_rate", self.learning_rate, above=0)
         check_range("optimizer.weight_decay", self.weight_decay, at_least=0)
         check_range("optimizer.clip_norm", self.clip_norm, at_least=0)
