@@ -23,8 +23,8 @@ def build_optimizer(
     Args:
         recipe: Learning rates, weight decay, clipping, warm-up and average of the weights.
         epochs: Length of the stage, warm-up included.
-        steps_per_epoch: Optimizer steps in an epoch.
-        is_later_stage: Whether the weights come from an earlier stage: the peak is lower then, and the warm-up
+        is_later_stage: Whether the weights come from an earlier stage: the peak is lower then, and the
+            warm-up takes one epoch at most.
             takes one epoch at most.
     """
     peak, warmup = recipe.learning_rate, recipe.warmup_epochs
