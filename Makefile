@@ -1,0 +1,26 @@
+# Tasks of a developer; `make` lists them. They use the environment in .venv, which `make setup` creates.
+.PHONY: help setup test slow lint format types walls bench ci
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+
+setup: ## creates .venv with everything for development
+	python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pre-commit install
+
+test: ## fast tests
+	.venv/bin/pytest
+
+slow: ## slow tests
+	.venv/bin/pytest -m slow
+
+lint: ## ruff, its format, mypy, import contracts
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
+
+format: ## formats the code
+	.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+
+bench: ## the main artifacts beside the stock ones
+	.venv/bin/python -m benchmarks --quick
+
+ci: ## what CI runs
+	.ci/run
