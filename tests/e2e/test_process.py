@@ -11,7 +11,7 @@ from tests.command_line import Artifacts
 
 PROGRESS = (
     "loading the model",
-    "asking the Keras model about 500 images",
+    "asking the Keras model about 500 images: bundled CIFAR-10 sample (verification)",
     "converting to onnx, float32",
     "verifying x.onnx on 500 images",
 )

@@ -63,7 +63,9 @@ def test_a_head_of_low_rank_is_smaller_and_told_in_the_manifest(
 
 def test_auto_chooses_a_rank(flat_model: Path, tmp_path: Path) -> None:
     target = tmp_path / "x.onnx"
-    document("onnx", "--model", flat_model, "--quantize", "--head-rank", "auto", "-o", target)
+    # Not verified, for the near ties of random weights.
+    options = ("--quantize", "--head-rank", "auto", "--no-verify", "-o", target)
+    document("onnx", "--model", flat_model, *options)
     nodes = [node.name for node in onnx.load(target).graph.node]
     assert any(name.startswith("head/dense0/reduced") for name in nodes)
 
