@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from tests.command_line import Artifacts, export_everything
-from tests.keras_models import write_small_model
+from tests.keras_models import TINY_MODEL, write_small_model
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -46,9 +46,9 @@ def images() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
-    """What `vitsd-export all` makes of the bundled model. Tests leave it as it is."""
+    """What `vitsd-export all` makes of the small bundled model. Tests leave it as it is."""
     folder = tmp_path_factory.mktemp("exported") / "out"
-    return export_everything("vit-tiny-cifar10", "vit-tiny-cifar10", folder)
+    return export_everything(TINY_MODEL, TINY_MODEL, folder)
 
 
 @pytest.fixture(scope="session")

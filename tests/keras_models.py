@@ -6,9 +6,21 @@ from typing import Any
 
 import numpy as np
 
+from vitsd_export.pretrained import bundled_path
+
+# The small bundled model. Tests name it, so that what they take does not hang on the default model.
+TINY_MODEL = "vit-tiny-cifar10"
+
 CIFAR10_MEAN = np.array([125.3, 123.0, 113.9])
 CIFAR10_DEVIATION = np.array([63.0, 62.1, 66.7])
 VEHICLES = (0, 1, 8, 9)
+
+
+def tiny_file() -> Path:
+    """The .keras file of the small bundled model."""
+    path = bundled_path(TINY_MODEL)
+    assert path is not None
+    return path
 
 
 def small_config(**changes: Any) -> Any:

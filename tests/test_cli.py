@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 
 from tests.command_line import Artifacts, run_command
@@ -73,6 +74,22 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "--json" in outcome.stdout
     assert "--debug" in outcome.stdout
     assert outcome.stderr == ""
+
+
+def test_every_command_has_the_same_default_model() -> None:
+    from vitsd_export.cli import app
+    from vitsd_export.pretrained import DEFAULT_MODEL, bundled_names
+
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    defaults = {
+        name: option.default
+        for name, command in commands.items()
+        for option in command.params
+        if option.name == "model" and not option.required
+    }
+    assert set(defaults) == {"onnx", "tflite", "saved-model", "all", "quantize", "explain"}
+    assert set(defaults.values()) == {DEFAULT_MODEL}
+    assert DEFAULT_MODEL in bundled_names()
 
 
 def test_the_version() -> None:

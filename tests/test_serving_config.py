@@ -13,6 +13,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from tests.command_line import Artifacts, run_command
+from tests.keras_models import TINY_MODEL
 from tests.runtimes.tiny_artifacts import tiny_manifest, write_onnx
 from vitsd_export.data.labels import CIFAR10_CLASSES
 from vitsd_export.errors import InputError
@@ -41,7 +42,7 @@ def test_triton_gets_its_repository(
     folder = tmp_path / "models"
     outcome = run_command("serving-config", "triton", exported.onnx, "-o", folder)
     assert outcome.exit_code == 0, outcome.stderr
-    name = "vit-tiny-cifar10"
+    name = TINY_MODEL
     assert (folder / name / "1" / "model.onnx").read_bytes() == exported.onnx.read_bytes()
     text = (folder / name / "config.pbtxt").read_text()
     config = text_format.Parse(text, triton.ModelConfig())

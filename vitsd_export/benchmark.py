@@ -11,7 +11,7 @@ from typing import Unpack
 from vitsd_export import __version__
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.labels import default_labels
-from vitsd_export.data.sample import SAMPLE_SOURCE
+from vitsd_export.data.sample import SAMPLE_TITLES, choose_images
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import UsageError
 from vitsd_export.exporters.manifest import Manifest
@@ -71,7 +71,7 @@ def benchmark_artifacts(
         artifacts: ONNX or LiteRT files, SavedModel folders.
         reference: The model; the bundled one that the artifacts name when None.
         preset: Architecture, if the reference is a file of weights.
-        data: Test images: `sample`, `cifar10`, `cifar100`, or a folder.
+        data: Test images: `sample` (bundled; see `choose_images`), `cifar10`, `cifar100`, or a folder.
         data_dir: Where CIFAR lies if `data` is its name.
         settings: Options of the run; those of `Settings()` when None.
         runtimes: The only ones to use, of `runtimes.registry.runner_names()`; all when None.
@@ -107,8 +107,11 @@ def benchmark_artifacts(
             _check_belongs(path, manifest, loaded.sha256, str(loaded.path))
     keras_path = None if any(source.values()) else loaded.path
     candidates = list_candidates(manifests, keras_path, runtimes)
-    images = load_images(data, split="test", size=loaded.image_size, data_dir=data_dir)
-    progress(f"asking the Keras model about {len(images)} images", 0, 0)
+    class_names = loaded.labels or default_labels(loaded.num_classes)
+    images = load_images(
+        choose_images(data, class_names), split="test", size=loaded.image_size, data_dir=data_dir
+    )
+    progress(f"asking the Keras model about {len(images)} images: {images.source}", 0, 0)
     answers = model.answers(images)
     progress("measuring the machine", 0, 0)
     results = Results(
@@ -118,7 +121,7 @@ def benchmark_artifacts(
         machine=describe_machine(settings.threads),
         versions=list_versions(),
         model={"name": loaded.name, "sha256": loaded.sha256},
-        data=describe_data(images),
+        data=describe_data(images, class_names),
         settings=settings.to_dict(),
         rows=(),
     )
@@ -134,7 +137,7 @@ def benchmark_artifacts(
         candidates,
         reference=answers.probabilities,
         images=images,
-        class_names=loaded.labels or default_labels(loaded.num_classes),
+        class_names=class_names,
         settings=settings,
         speed=alone[0] if alone else None,
         on_row=keep,
@@ -247,11 +250,12 @@ def _names(paths: Sequence[Path]) -> dict[Path, str]:
     }
 
 
-def describe_data(images: ImageDataset) -> dict[str, str | int]:
-    """Returns what results say of the images they are of."""
-    # Not `cifar10`, of which it is the first 500 images, and lossless where a user's copy may not be.
-    source = SAMPLE_SOURCE if images.source.startswith(SAMPLE_SOURCE) else images.name
-    return {"source": source, "split": images.split, "images": len(images)}
+def describe_data(images: ImageDataset, class_names: Sequence[str]) -> dict[str, str | int]:
+    """Returns what results say of the images they are of, beside `ImageDataset.describe`'s their number."""
+    # A sample is not called `cifar10`: it is 500 of its images. Of a user's folder the name will do.
+    titles = [title for title in SAMPLE_TITLES.values() if images.source.startswith(title)]
+    source = titles[0] if titles else images.name
+    return {**images.describe(class_names), "source": source, "images": len(images)}
 
 
 def _bundled_source(manifests: Mapping[Path, Manifest | None]) -> str:

@@ -18,6 +18,7 @@ from vitsd_export.compressed_heads import CompressedHeads
 from vitsd_export.conversion import Conversion, FittedLayers, Target
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.labels import default_labels, named_labels
+from vitsd_export.data.sample import SAMPLE, choose_images
 from vitsd_export.data.sources import load_images
 from vitsd_export.digest import file_sha256
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError, VerificationError
@@ -191,18 +192,18 @@ class Export:
         self, rank: int | Literal["auto"], source: CalibrationSource
     ) -> "HeadCompression":
         """Returns what becomes of the model's head at a rank; see `CompressedHeads.get`."""
-        return self._heads.get(rank, source).compression
+        return self._heads.get(rank, source.fitting(self._labels)).compression
 
     def training_images(self, source: CalibrationSource) -> "TrainingImages":
         """Returns training images in two parts; see `CompressedHeads.images`."""
-        return self._heads.images(source)
+        return self._heads.images(source.fitting(self._labels))
 
     def run(self, target: Target, calibration: CalibrationSource | None = None) -> Exported:
         """Makes one artifact.
 
         Args:
             target: What to make.
-            calibration: Where int8 takes its ranges from; the bundled sample when None.
+            calibration: Where int8 takes its ranges from; the bundled sample that fits when None.
 
         Raises:
             UsageError: If the target cannot be expressed.
@@ -213,7 +214,7 @@ class Export:
         """
         check(target)
         started = time.monotonic()
-        source = calibration or CalibrationSource()
+        source = (calibration or CalibrationSource()).fitting(self._labels)
         images = self._calibration_images(source) if target.calibrated else None
         answers = self._answers if self._verify else None
         with staging(target.path) as staged:
@@ -263,13 +264,14 @@ class Export:
         """
         conversion = self._conversion
         if target.head_rank is not None:
-            conversion = self._heads.get(target.head_rank, source).conversion
+            conversion = self._heads.get(target.head_rank, source.fitting(self._labels)).conversion
         return conversion.write(target, path, images, _method(source, target))
 
     @functools.cached_property
     def _answers(self) -> ReferenceAnswers:
-        data = load_images("sample", split="test", size=self._loaded.image_size)
-        self._progress(f"asking the Keras model about {len(data)} images")
+        chosen = choose_images(SAMPLE, self._labels)
+        data = load_images(chosen, split="test", size=self._loaded.image_size)
+        self._progress(f"asking the Keras model about {len(data)} images: {data.source}")
         return self._reference.answers(data)
 
     def _verify_staged(

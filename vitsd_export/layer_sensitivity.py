@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vitsd_export.backend import use_tensorflow
+from vitsd_export.data.sample import choose_images
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import InputError
 from vitsd_export.model.sources.location import locate
@@ -32,7 +33,8 @@ def artifact_sensitivity(
             hub; or a float32 artifact of any model.
         artifact: ONNX or LiteRT file.
         preset: Architecture of a weights file.
-        data: Training images to run both on: `sample`, `cifar10`, `cifar100`, or a folder.
+        data: Training images to run both on: `sample` (bundled; see `choose_images`), `cifar10`,
+            `cifar100`, or a folder.
         data_dir: Where CIFAR lies if `data` is its name.
         samples: Number of images; all that there are when fewer.
         seed: Seed of their draw.
@@ -44,7 +46,7 @@ def artifact_sensitivity(
         EnvironmentProblem: If TensorFlow or the artifact's runtime is missing.
     """
     with open_runner(artifact) as runner:
-        size = runner.image_size
+        size, data = runner.image_size, choose_images(data, runner.labels)
     found = open_reader(artifact)
     is_artifact = Path(model).suffix in _ARTIFACTS
     reference = open_reader(Path(model)) if is_artifact else _read_model(model, preset, progress)
@@ -52,6 +54,7 @@ def artifact_sensitivity(
     images = load_images(data, split="train", size=size, data_dir=data_dir)
     if len(images) > samples:
         images = images.sample(samples, seed)
+    progress(f"comparing layers on {len(images)} images: {images.source}")
     return measure_sensitivity(
         reference,
         found,

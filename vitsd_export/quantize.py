@@ -97,7 +97,7 @@ def quantize_model(
         objective: What is to be least: `latency` or `size`.
         schemes: Schemes to try; all 8-bit ones and below of the format when empty.
         cpu: What integers are chosen for in ONNX.
-        source: Training images; the bundled sample when None.
+        source: Training images; the bundled sample that fits when None.
         state: File that measurements are saved in, so that a search that was stopped goes on.
         progress: Called with what is going on.
         **options: How the model is loaded.
@@ -230,7 +230,7 @@ class _Trials(contextlib.ExitStack):
             probabilities = runner.probabilities(data.images)
             ratio = 1.0 if is_baseline else _latency_ratio(runner, baseline, data.images[:1])
             size = runner.path.stat().st_size if runner.path is not None else 0
-        labels = data.labels if data.class_names == self._export.labels else None
+        labels = data.labels_for(self._export.labels)
         return Figures(
             images=len(data),
             correct=None if labels is None else count_top_k(probabilities, labels),

@@ -9,6 +9,7 @@ import numpy as np
 
 from vitsd_export.backend import quiet_converters, use_tensorflow
 from vitsd_export.data.labels import default_labels, named_labels
+from vitsd_export.data.sample import SAMPLE, choose_images
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import InputError, UsageError, VerificationError
 from vitsd_export.model.damage import reason
@@ -95,7 +96,8 @@ def convert_model(
         )
     origin = {"name": loaded.name, "sha256": loaded.sha256, **loaded.provenance}
     card = {**loaded.card, "labels": list(names), "converted_from": origin}
-    images = load_images("sample", split="test", size=loaded.image_size).images[:_IMAGES]
+    chosen = choose_images(SAMPLE, names)
+    images = load_images(chosen, split="test", size=loaded.image_size).images[:_IMAGES]
     with staging(output) as staged:
         progress(f"writing {output}")
         try:

@@ -10,6 +10,7 @@ import numpy as np
 
 from vitsd_export.backend import use_tensorflow
 from vitsd_export.data.dataset import ImageDataset
+from vitsd_export.data.sample import choose_images
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import UsageError, VerificationError
 from vitsd_export.measure.gates import Verification, check_parity, gate_for
@@ -99,8 +100,9 @@ def judge(
         scheme: Decides the limits.
         labels: Class names of the model; accuracy is measured where they are those of the images.
     """
-    truth = reference.data.labels if reference.data.class_names == labels else None
-    return check_parity(compare(reference.probabilities, probabilities, truth), scheme)
+    data = reference.data
+    parity = compare(reference.probabilities, probabilities, data.labels_for(labels))
+    return dataclasses.replace(check_parity(parity, scheme), data=data.describe(labels))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +148,7 @@ def verify_all(
         artifacts: ONNX or LiteRT files, SavedModel folders.
         reference: The model; the bundled one that the artifacts name when None.
         preset: Architecture, if the reference is a file of weights.
-        data: Test images: `sample`, `cifar10`, `cifar100`, or a folder.
+        data: Test images: `sample` (bundled; see `choose_images`), `cifar10`, `cifar100`, or a folder.
         data_dir: Where CIFAR lies if `data` is its name.
         scheme: Whose limits apply; each artifact's own, or float32 where it tells none, when None.
         progress: Called with what is going on.
@@ -172,10 +174,14 @@ def verify_all(
             for path, runner, its in zip(artifacts, runners, names, strict=True):
                 if its == name:
                     _check_belongs(path, runner, model)
+            labels = model.loaded.labels or runners[names.index(name)].labels
             images = load_images(
-                data, split="test", size=model.loaded.image_size, data_dir=data_dir
+                choose_images(data, labels),
+                split="test",
+                size=model.loaded.image_size,
+                data_dir=data_dir,
             )
-            progress(f"asking the Keras model about {len(images)} images")
+            progress(f"asking the Keras model about {len(images)} images: {images.source}")
             answers = model.answers(images)
             for path, runner, its, gate in zip(artifacts, runners, names, gates, strict=True):
                 if its != name:

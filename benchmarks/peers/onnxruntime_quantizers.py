@@ -28,17 +28,18 @@ def quantize_with_onnxruntime(
     if scheme == "dynamic-int8":
         quantize_dynamic(source, target)
         return
-    (image,) = onnx.load(source).graph.input
-    size = image.type.tensor_type.shape.dim[1].dim_value
-    quantize_static(source, target, _Images(image.name, size))
+    graph = onnx.load(source).graph
+    (image,), (answer,) = graph.input, graph.output
+    size, classes = image.type.tensor_type.shape.dim[1], answer.type.tensor_type.shape.dim[-1]
+    quantize_static(source, target, _Images(image.name, size.dim_value, classes.dim_value))
 
 
 class _Images:
     """Training images, as onnxruntime's calibration reads them one by one."""
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(self, name: str, size: int, classes: int) -> None:
         self._name = name
-        self._images: Iterator[np.ndarray] = calibration_images(size)
+        self._images: Iterator[np.ndarray] = calibration_images(size, classes)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         """Returns the next feed; None after the last."""

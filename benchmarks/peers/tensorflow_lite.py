@@ -28,8 +28,10 @@ def convert_with_tensorflow_lite(
     if scheme != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if scheme == "full-int8":
-        size = model.inputs[0].shape[1]
-        converter.representative_dataset = lambda: ([image] for image in calibration_images(size))
+        size, classes = model.inputs[0].shape[1], model.outputs[0].shape[-1]
+        converter.representative_dataset = lambda: (
+            [image] for image in calibration_images(size, classes)
+        )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.int8

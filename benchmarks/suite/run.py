@@ -72,6 +72,7 @@ def measure(
     """
     from vitsd_export.benchmark import describe_data, list_versions
     from vitsd_export.data.labels import default_labels
+    from vitsd_export.data.sample import choose_images
     from vitsd_export.data.sources import load_images
     from vitsd_export.measure.machine import describe_machine
     from vitsd_export.model.sources.location import locate, source_name
@@ -82,8 +83,12 @@ def measure(
     report(f"loading {source_name(request.model)}")
     reference = Reference.load(source)
     loaded = reference.loaded
+    class_names = loaded.labels or default_labels(loaded.num_classes)
     images = load_images(
-        request.data, split="test", size=loaded.image_size, data_dir=request.data_dir
+        choose_images(request.data, class_names),
+        split="test",
+        size=loaded.image_size,
+        data_dir=request.data_dir,
     )
     if not request.trained:
         images = dataclasses.replace(images, labels=None, class_names=())
@@ -110,7 +115,7 @@ def measure(
             measured,
             reference=answers,
             images=images,
-            class_names=loaded.labels or default_labels(loaded.num_classes),
+            class_names=class_names,
             settings=request.settings,
             speed=next((speed for speed in machine.speeds if speed.threads == 1), None),
             done=dict(state.rows),
@@ -128,7 +133,7 @@ def measure(
         machine=machine,
         versions=list_versions(),
         model={"name": loaded.name, "sha256": loaded.sha256},
-        data=describe_data(images),
+        data=describe_data(images, class_names),
         settings={**request.settings.to_dict(), "length": request.length},
         rows=tuple(rows[each.name] for each in candidates if each.name in rows),
     )

@@ -14,7 +14,7 @@ from tests.apps.node_process import REPOSITORY, find_program
 from tests.apps.odd_pictures import write_unusable
 from tests.apps.running import Ended, largest_difference, run_app
 from tests.command_line import Artifacts
-from tests.keras_models import keras_probabilities
+from tests.keras_models import keras_probabilities, tiny_file
 from tests.runtimes.tiny_artifacts import (
     CLASSES,
     SIZE,
@@ -26,7 +26,6 @@ from tests.runtimes.tiny_artifacts import (
 )
 from vitsd_export.data.labels import CIFAR10_CLASSES
 from vitsd_export.exporters.manifest import MANIFEST_KEY, TensorSpec
-from vitsd_export.pretrained import DEFAULT_MODEL, bundled_path
 
 PYTHON_APP = REPOSITORY / "apps" / "python"
 # App, and the artifact it is given.
@@ -68,9 +67,7 @@ def test_bundled_images_get_the_answers_of_keras(
     images: np.ndarray,
 ) -> None:
     ended = run_app(command, getattr(exported, kind), *bundled_pictures[:64], "--json")
-    path = bundled_path(DEFAULT_MODEL)
-    assert path is not None
-    expected = keras_probabilities(path, images[:64])
+    expected = keras_probabilities(tiny_file(), images[:64])
     rows = [[classes[name] for name in CIFAR10_CLASSES] for classes in ended.answers.values()]
     np.testing.assert_allclose(rows, expected, rtol=0, atol=1e-4)
 

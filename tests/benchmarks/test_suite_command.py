@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.suite.run import STATE_FILE, Request, measure
+from tests.keras_models import TINY_MODEL
 from vitsd_export.measure.results import read_results, write_results
 from vitsd_export.measure.settings import Settings
 
@@ -68,8 +69,8 @@ def test_file_that_is_no_result_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_data_folder_is_refused(tmp_path: Path) -> None:
-    arguments = ["--data", "cifar10", "--data-dir", tmp_path / "missing", "--output", tmp_path]
-    result = _benchmarks(*arguments)
+    data = ("--data", "cifar10", "--data-dir", tmp_path / "missing")
+    result = _benchmarks("--model", TINY_MODEL, *data, "--output", tmp_path)
     assert result.returncode == 3
     assert "missing" in result.stderr
 

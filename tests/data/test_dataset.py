@@ -113,3 +113,23 @@ def test_sha256_does_not_depend_on_the_memory_layout() -> None:
     dataset = make_dataset()
     fortran = dataclasses.replace(dataset, images=np.asfortranarray(dataset.images))
     assert fortran.sha256() == dataset.sha256()
+
+
+@pytest.mark.parametrize(
+    ("changes", "class_names", "whose"),
+    [
+        ({}, ["a", "b", "c"], "the model's"),
+        ({}, ("a", "c", "b"), "others"),
+        ({}, ("a", "b"), "others"),
+        ({"labels": None, "class_names": ()}, ("a", "b", "c"), "none"),
+        ({"labels": None, "class_names": ()}, (), "none"),
+    ],
+)
+def test_labels_count_for_models_of_the_same_classes_alone(
+    changes: dict[str, Any], class_names: list[str], whose: str
+) -> None:
+    dataset = make_dataset(**changes)
+    wanted = {"source": "memory", "split": "test", "labels": whose}
+    assert dataset.describe(class_names) == wanted
+    labels = dataset.labels_for(class_names)
+    assert labels is (dataset.labels if whose == "the model's" else None)

@@ -28,17 +28,22 @@ def write_images(folder: Path, count: int, *, seed: int = 0) -> np.ndarray:
 
 
 def test_sample_is_loaded_by_split() -> None:
-    train = load_images("sample", split="train", size=32)
+    train = load_images("cifar10-sample", split="train", size=32)
     assert train.sha256() == load_sample("calibration").sha256()
-    test = load_images("sample", split="test", size=32, count=20, seed=4)
-    assert test.sha256() == load_sample("verification").sample(20, 4).sha256()
+    test = load_images("cifar100-sample", split="test", size=32, count=20, seed=4)
+    assert test.sha256() == load_sample("verification", "cifar100").sample(20, 4).sha256()
+
+
+def test_sample_of_unknown_classes_is_the_more_varied_one() -> None:
+    dataset = load_images("sample", split="test", size=32)
+    assert dataset.sha256() == load_sample("verification", "cifar100").sha256()
 
 
 def test_images_are_resized_to_the_size_asked_for() -> None:
-    dataset = load_images("sample", split="test", size=48, count=3)
+    dataset = load_images("cifar10-sample", split="test", size=48, count=3)
     assert dataset.images.shape == (3, 48, 48, 3)
     assert dataset.labels is not None
-    small = load_images("sample", split="test", size=32, count=3)
+    small = load_images("cifar10-sample", split="test", size=32, count=3)
     np.testing.assert_array_equal(dataset.labels, small.labels)
     np.testing.assert_allclose(dataset.images.mean((1, 2)), small.images.mean((1, 2)), atol=2)
 
@@ -165,7 +170,7 @@ def test_file_and_missing_path_are_refused(tmp_path: Path) -> None:
 
 def test_more_images_than_there_are_is_refused() -> None:
     with pytest.raises(InputError, match="513 images were asked for, but there are 512"):
-        load_images("sample", split="train", size=32, count=513)
+        load_images("cifar10-sample", split="train", size=32, count=513)
 
 
 @pytest.mark.parametrize("source", ["sample", "pictures"])

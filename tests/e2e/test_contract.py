@@ -9,17 +9,14 @@ import onnxruntime
 import pytest
 
 from tests.command_line import Artifacts
-from tests.keras_models import keras_probabilities
+from tests.keras_models import keras_probabilities, tiny_file
 from vitsd_export.inspection import inspect_artifact
-from vitsd_export.pretrained import DEFAULT_MODEL, bundled_path
 
 
 @pytest.fixture(scope="module")
 def expected(images: np.ndarray) -> np.ndarray:
     """What Keras says of the first 64 images."""
-    path = bundled_path(DEFAULT_MODEL)
-    assert path is not None
-    return keras_probabilities(path, images[:64])
+    return keras_probabilities(tiny_file(), images[:64])
 
 
 @pytest.fixture(scope="module")

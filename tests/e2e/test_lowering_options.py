@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 from tests.command_line import Artifacts, run_command
+from tests.keras_models import TINY_MODEL
 from vitsd_export.export import Export, Target
 
 NAMES = [
@@ -68,7 +69,9 @@ def test_no_rewrite_leaves_some_out(small_model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["onnx", "tflite", "saved-model", "all", "explain"])
 def test_a_rewrite_that_does_not_exist(tmp_path: Path, command: str) -> None:
-    options = [] if command == "explain" else ["-o", tmp_path / "x"]
+    options = (
+        [TINY_MODEL] if command == "explain" else ["--model", TINY_MODEL, "-o", tmp_path / "x"]
+    )
     outcome = run_command(command, "--no-rewrite", "values-output", *options)
     assert outcome.exit_code == 2
     assert "Did you mean 'value-output'?" in outcome.error

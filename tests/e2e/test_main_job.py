@@ -14,12 +14,10 @@ import pytest
 from PIL import Image
 
 from tests.command_line import Artifacts, run_command
-from tests.keras_models import keras_probabilities
+from tests.keras_models import TINY_MODEL, keras_probabilities, tiny_file
 from vitsd_export.data.labels import CIFAR10_CLASSES
-from vitsd_export.pretrained import DEFAULT_MODEL, bundled_path
 
 KINDS = ("saved_model", "tflite", "int8", "onnx", "onnx_int8")
-BUNDLED = bundled_path(DEFAULT_MODEL)
 
 
 def beside(artifact: Path) -> Any:
@@ -100,9 +98,8 @@ def test_the_manifest_tells_provenance_and_verification(
 ) -> None:
     manifest = beside(getattr(exported, kind))
     assert (manifest["format"], manifest["scheme"]) == (form, scheme)
-    assert BUNDLED is not None
-    assert manifest["source"]["name"] == DEFAULT_MODEL
-    assert manifest["source"]["sha256"] == hashlib.sha256(BUNDLED.read_bytes()).hexdigest()
+    assert manifest["source"]["name"] == TINY_MODEL
+    assert manifest["source"]["sha256"] == hashlib.sha256(tiny_file().read_bytes()).hexdigest()
     assert manifest["source"]["parameters"] > 100_000
     created = datetime.datetime.fromisoformat(manifest["created"])
     assert created.utcoffset() == datetime.timedelta(0)
@@ -110,6 +107,11 @@ def test_the_manifest_tells_provenance_and_verification(
     verification = manifest["verification"]
     assert verification["passed"] is True
     assert verification["images"] == 500
+    assert verification["data"] == {
+        "source": "bundled CIFAR-10 sample (verification)",
+        "split": "test",
+        "labels": "the model's",
+    }
     assert verification["scheme"] == scheme
     checks = {check["name"]: check for check in verification["checks"]}
     assert all(check["passed"] for check in checks.values())
@@ -127,6 +129,7 @@ def test_the_manifest_tells_provenance_and_verification(
     if scheme == "int8":
         calibration = manifest["calibration"]
         assert (calibration["count"], calibration["split"]) == (512, "train")
+        assert calibration["source"] == "bundled CIFAR-10 sample (calibration)"
     else:
         assert manifest["calibration"] is None
 
@@ -173,8 +176,7 @@ def test_predict_names_what_keras_names(
     answers = json.loads(outcome.stdout)
     assert [answer["image"] for answer in answers] == [str(path) for path in paths]
     named = [answer["classes"][0]["label"] for answer in answers]
-    assert BUNDLED is not None
-    expected = keras_probabilities(BUNDLED, images[:20])
+    expected = keras_probabilities(tiny_file(), images[:20])
     agreeing = [
         name == CIFAR10_CLASSES[row.argmax()] for name, row in zip(named, expected, strict=True)
     ]

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 from tests.command_line import Artifacts
+from tests.keras_models import TINY_MODEL
 
 PROGRESS = (
     "loading the model",
-    "asking the Keras model about 500 images",
+    "asking the Keras model about 500 images: bundled CIFAR-10 sample (verification)",
     "converting to onnx, float32",
     "verifying x.onnx on 500 images",
 )
@@ -34,7 +35,7 @@ def vitsd_export(folder: Path, *arguments: object) -> subprocess.CompletedProces
 
 
 def test_an_export_prints_its_document_and_its_progress_alone(tmp_path: Path) -> None:
-    process = vitsd_export(tmp_path, "onnx", "-o", "x.onnx", "--json")
+    process = vitsd_export(tmp_path, "onnx", "--model", TINY_MODEL, "-o", "x.onnx", "--json")
     assert process.returncode == 0, process.stderr
     (told,) = json.loads(process.stdout)["artifacts"]
     assert told["verification"]["passed"] is True

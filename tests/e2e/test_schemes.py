@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from tests.command_line import Artifacts, run_command
+from tests.keras_models import TINY_MODEL
 from vitsd_export.export import Export, Exported, Target
 from vitsd_export.inspection import inspect_artifact
 from vitsd_export.quantization.schemes import SCHEMES
@@ -21,9 +22,9 @@ FLOAT, FLOAT16 = TensorProto.FLOAT, TensorProto.FLOAT16
 
 @pytest.fixture(scope="module")
 def smaller(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    """The bundled model in the schemes that `all` leaves out, by the name of the file."""
+    """The small bundled model in the schemes that `all` leaves out, by the name of the file."""
     folder = tmp_path_factory.mktemp("schemes")
-    export = Export()
+    export = Export(TINY_MODEL)
     targets = [
         Target("onnx", folder / "float16.onnx", "float16"),
         Target("tflite", folder / "float16.tflite", "float16"),

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from tests.keras_models import loaded
+from tests.keras_models import TINY_MODEL, loaded
 from tests.lowering.float64 import evaluate
 from tests.lowering.graphs import KINDS, all_names, pixels, relative_error
 from tests.model.small_models import build_small
@@ -106,7 +106,7 @@ def test_a_head_of_low_rank_runs_in_every_runtime(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def bundled() -> LoadedModel:
     """The bundled model with its trained weights."""
-    return load_model("vit-tiny-cifar10")
+    return load_model(TINY_MODEL)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,9 @@ import pytest
 from PIL import Image
 
 from tests.data.layouts import random_images
+from vitsd_export.data.labels import CIFAR10_CLASSES, CIFAR100_FINE_CLASSES
+from vitsd_export.data.originals import CifarName
+from vitsd_export.data.sample import load_sample
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.quantization.calibration_images import CalibrationSource, read_calibration_images
 
@@ -35,9 +38,11 @@ def test_a_folder_with_the_name_of_a_test_split_is_refused(tmp_path: Path, name:
     assert len(read_calibration_images(CalibrationSource(folder, force=True), 32)) == 20
 
 
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_pictures_of_the_verification_are_refused_wherever_they_lie(
-    tmp_path: Path, images: np.ndarray
+    tmp_path: Path, name: CifarName
 ) -> None:
+    images = load_sample("verification", name).images
     pictures = np.concatenate([random_images(20, 1), images[7:9]])
     folder = write_pictures(tmp_path / "mine", pictures)
     with pytest.raises(UsageError, match="2 images are those of the verification"):
@@ -75,3 +80,14 @@ def test_a_method_that_is_not_there_is_refused() -> None:
     source = CalibrationSource(method="median")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="minmax, percentile, entropy, mse"):
         read_calibration_images(source, 32)
+
+
+def test_the_sample_is_fitted_to_a_model_and_other_sources_are_left_alone() -> None:
+    source = CalibrationSource(count=20, seed=3)
+    for names, fitting in (
+        (CIFAR10_CLASSES, "cifar10-sample"),
+        (CIFAR100_FINE_CLASSES, "cifar100-sample"),
+    ):
+        assert source.fitting(names) == CalibrationSource(fitting, count=20, seed=3)
+    folder = CalibrationSource("some/folder")
+    assert folder.fitting(CIFAR10_CLASSES) == folder

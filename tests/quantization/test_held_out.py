@@ -54,8 +54,8 @@ def test_directions_are_observed_on_more_images(
     assert len(set(observed + kept)) == 280
 
 
-def test_the_bundled_sample_is_divided() -> None:
-    found = read_training_images(CalibrationSource(), 32)
+def test_the_sample_of_cifar10_is_divided() -> None:
+    found = read_training_images(CalibrationSource("cifar10-sample"), 32)
     sample = load_sample("calibration")
     assert found.observed is found.calibration
     assert len(found.calibration) == 512 - FEWEST_HELD_OUT
@@ -64,6 +64,12 @@ def test_the_bundled_sample_is_divided() -> None:
     assert found.held_out.labels is not None
     assert sample.labels is not None
     np.testing.assert_array_equal(found.held_out.labels, sample.labels[-FEWEST_HELD_OUT:])
+
+
+def test_the_sample_of_cifar100_leaves_enough_to_choose_on() -> None:
+    found = read_training_images(CalibrationSource("cifar100-sample"), 32)
+    assert (len(found.calibration), len(found.held_out)) == (512, 488)
+    assert not set(contents(found.calibration.images)) & set(contents(found.held_out.images))
 
 
 def test_too_few_for_both_are_refused(tmp_path: Path) -> None:

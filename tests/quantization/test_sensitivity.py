@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.command_line import Artifacts
+from tests.keras_models import TINY_MODEL
 from tests.lowering.float64 import evaluate
 from tests.lowering.graphs import KINDS
 from tests.model.small_models import build_small
@@ -108,7 +109,7 @@ def test_the_very_name_is_taken_before_one_that_is_changed() -> None:
 def test_float_artifacts_have_all_layers_and_no_noise(
     exported: Artifacts, images: np.ndarray
 ) -> None:
-    graph = rewrite(read_graph(load_model("vit-tiny-cifar10").model))[-1].graph
+    graph = rewrite(read_graph(load_model(TINY_MODEL).model))[-1].graph
     for path in (exported.onnx, exported.tflite):
         found = measure_sensitivity(GraphReader(graph), open_reader(path), images[:3])
         assert found.missing == ()

@@ -9,6 +9,7 @@ import pytest
 from tests.reports.examples import results, row
 from vitsd_export.reports.wording import (
     columns,
+    data_name,
     data_size,
     milliseconds,
     percent,
@@ -86,3 +87,17 @@ def test_a_version_that_differs_says_where() -> None:
     )
     assert versions(run)["onnxruntime"] == "1.31.1"
     assert versions(run)["onnxruntime (b)"] == "1.20.0"
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        ({}, "a sample, test, 500 images"),
+        ({"labels": "the model's"}, "a sample, test, 500 images"),
+        ({"labels": "none"}, "a sample, test, 500 images"),
+        ({"labels": "others"}, "a sample, test, 500 images, labels of other classes"),
+    ],
+)
+def test_labels_of_other_classes_are_told(labels: dict[str, str], text: str) -> None:
+    data = {"source": "a sample", "split": "test", "images": 500, **labels}
+    assert data_name(results(row("x"), data=data)) == text

@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.command_line import Artifacts, run_command
+from tests.keras_models import TINY_MODEL
 from vitsd_export.inspection import inspect_artifact
 from vitsd_export.runtimes.arithmetic import Product, sum_up
 from vitsd_export.runtimes.onnx_products import find_products
@@ -20,7 +21,7 @@ def lowered_multiply_adds() -> int:
     from vitsd_export.lowering.inference_graph import InferenceGraph
     from vitsd_export.model.checkpoint import load_model
 
-    graph = InferenceGraph(load_model("vit-tiny-cifar10"), answers_probabilities=False).lowered
+    graph = InferenceGraph(load_model(TINY_MODEL), answers_probabilities=False).lowered
     assert graph is not None
     return cost(graph).multiply_adds
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.command_line import Outcome, run_command
-from tests.keras_models import softmax
+from tests.keras_models import TINY_MODEL, softmax
 from vitsd_export.data.sample import load_sample
 from vitsd_export.errors import InputError
 from vitsd_export.model.checkpoint import load_model
@@ -278,7 +278,7 @@ def test_pixels_that_are_scaled_nowhere_or_twice_are_told(
     assert load_model(small_model).notes == ()
     assert load_model(small_model, input_range="0-255").notes == ()
     assert "scaled twice" in load_model(small_model, input_range="0-1").notes[0]
-    assert load_model("vit-tiny-cifar10").notes == ()
+    assert load_model(TINY_MODEL).notes == ()
 
 
 def test_a_range_that_is_unknown_is_a_wrong_usage(small_model: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.command_line import run_command
 from tests.e2e.test_gates import tree
-from tests.keras_models import small_config, small_transformer
+from tests.keras_models import TINY_MODEL, small_config, small_transformer
 from tests.sources.legacy import Legacy
 from tests.sources.test_any_classifier import functional
 from vitsd_export import to_keras
@@ -123,7 +123,7 @@ def test_a_file_that_answers_otherwise_is_not_written(
 
     def load(source: Any, **options: Any) -> Any:
         if str(source).endswith("source.keras"):
-            loaded = real("vit-tiny-cifar10")
+            loaded = real(TINY_MODEL)
             object.__setattr__(loaded, "model", changed)
             object.__setattr__(loaded, "card", {"labels": ["a", "b", "c"]})
             return loaded

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vitsd_export import __version__
-from vitsd_export.cli.output import print_json, print_verification
+from vitsd_export.cli.output import name_images, print_json, print_verification
 from vitsd_export.cli.state import State
 from vitsd_export.errors import EnvironmentProblem, UsageError, VitsdExportError
 
@@ -47,7 +47,7 @@ def report(error: VitsdExportError) -> None:
             document["verification"] = verification.to_dict()
         print_json(document)
     elif verification is not None:
-        title = f"{getattr(error, 'path', '')}: not written, {verification.images} images"
+        title = f"{getattr(error, 'path', '')}: not written, {name_images(verification)}"
         print_verification(title, verification)
     print(f"error: {error}", file=sys.stderr)
 

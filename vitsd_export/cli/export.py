@@ -38,7 +38,13 @@ from vitsd_export.cli.options import (
     parse_head_rank,
     source_options,
 )
-from vitsd_export.cli.output import megabytes, print_json, print_verification, show_progress
+from vitsd_export.cli.output import (
+    megabytes,
+    name_images,
+    print_json,
+    print_verification,
+    show_progress,
+)
 from vitsd_export.cli.state import State
 from vitsd_export.pretrained import DEFAULT_MODEL
 
@@ -306,7 +312,7 @@ def _run(targets: list[Any], calibration: Any = None, **options: Any) -> None:
     else:
         for failure in failures:
             print_verification(
-                f"{failure.path}: not written, {failure.verification.images} images",
+                f"{failure.path}: not written, {name_images(failure.verification)}",
                 failure.verification,
             )
         _print_exported(results)
@@ -328,8 +334,8 @@ def _print_exported(results: list[Any]) -> None:
         if result.verification is None:
             console.print(f"[bold]{title}[/] [yellow](not verified)[/]\n", soft_wrap=True)
         else:
-            images = result.verification.images
-            print_verification(f"{title}, verified on {images} images", result.verification)
+            images = name_images(result.verification)
+            print_verification(f"{title}, verified on {images}", result.verification)
     if results:
         console.print(f"Next: vitsd-export predict {results[-1].path} IMAGE", soft_wrap=True)
 

@@ -86,6 +86,13 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
+def name_images(verification: Any) -> str:
+    """Returns how many and which images a file was verified on, and whether their labels count."""
+    data = verification.data
+    note = ", labels of other classes" if data["labels"] == "others" else ""
+    return f"{verification.images} images: {data['source']}{note}"
+
+
 def print_verification(title: str, verification: Any) -> None:
     from rich import box
     from rich.console import Console

@@ -15,7 +15,7 @@ from vitsd_export.cli.options import (
     Trust,
     source_options,
 )
-from vitsd_export.cli.output import print_json, print_verification, show_progress
+from vitsd_export.cli.output import name_images, print_json, print_verification, show_progress
 from vitsd_export.cli.state import State
 from vitsd_export.errors import VerificationError
 
@@ -62,10 +62,8 @@ def verify(
         print_json({"artifacts": [result.to_dict() for result in results]})
     else:
         for result in results:
-            images = result.verification.images
-            title = (
-                f"{result.path}: {result.verification.scheme} in {result.runtime}, {images} images"
-            )
+            images = name_images(result.verification)
+            title = f"{result.path}: {result.verification.scheme} in {result.runtime}, {images}"
             if result.same_source is False:
                 title += "\n(made from another file than the reference)"
             print_verification(title, result.verification)

@@ -77,6 +77,25 @@ class ImageDataset:
         """
         return self.subset(sample_indices(len(self), count, seed, source=self.source))
 
+    def labels_for(self, class_names: Sequence[str]) -> np.ndarray | None:
+        """Returns the labels, [N] int64, if they are of a model's classes; else None."""
+        return self.labels if self.class_names == tuple(class_names) else None
+
+    def describe(self, class_names: Sequence[str]) -> dict[str, str]:
+        """Returns what manifests say of images that a model was run on.
+
+        Args:
+            class_names: The model's.
+
+        Returns:
+            `source`, `split`, and whose classes the `labels` are of: `the model's`, `others`, or `none`
+            without labels.
+        """
+        labels = "others" if self.labels is not None else "none"
+        if self.labels_for(class_names) is not None:
+            labels = "the model's"
+        return {"source": self.source, "split": self.split, "labels": labels}
+
     def sha256(self) -> str:
         """Returns the SHA-256, in hexadecimal, over the shape, the pixels and the labels."""
         digest = hashlib.sha256(f"{list(self.images.shape)}".encode())

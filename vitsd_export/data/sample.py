@@ -1,16 +1,49 @@
-"""The sample of CIFAR-10 that comes with the package: original, lossless pixels."""
+"""The samples of CIFAR-10 and CIFAR-100 that come with the package: original, lossless pixels."""
 
 import functools
+from collections.abc import Sequence
 from importlib import resources
 from typing import Literal
 
 from vitsd_export.data.dataset import ImageDataset
-from vitsd_export.data.labels import CIFAR10_CLASSES
+from vitsd_export.data.labels import CIFAR10_CLASSES, CIFAR100_FINE_CLASSES
+from vitsd_export.data.originals import CIFAR_NAMES, CifarName
 from vitsd_export.errors import UsageError
 
-SAMPLE_FOLDER = "cifar10_sample"
-SAMPLE_SOURCE = "bundled CIFAR-10 sample"
+SAMPLE = "sample"
+CLASSES: dict[CifarName, tuple[str, ...]] = {
+    "cifar10": CIFAR10_CLASSES,
+    "cifar100": CIFAR100_FINE_CLASSES,
+}
+# What results and manifests call them.
+SAMPLE_TITLES: dict[CifarName, str] = {
+    "cifar10": "bundled CIFAR-10 sample",
+    "cifar100": "bundled CIFAR-100 sample",
+}
+# What `load_images` calls them.
+SAMPLE_SOURCES: dict[str, CifarName] = {f"{name}-{SAMPLE}": name for name in CIFAR_NAMES}
 _SPLITS = {"calibration": "train", "verification": "test"}
+
+
+def choose_images(source: str, class_names: Sequence[str]) -> str:
+    """Returns where a model's images come from: `source` itself, or what `sample` means for it.
+
+    That is the bundled sample of the model's classes. A model of other classes gets CIFAR-100's, whose
+    images are the more varied; their labels then say nothing of it.
+
+    Args:
+        source: What the user names, as `load_images` takes it.
+        class_names: The model's.
+    """
+    if source != SAMPLE:
+        return source
+    fitting = [name for name in CIFAR_NAMES if CLASSES[name] == tuple(class_names)]
+    return f"{fitting[0] if fitting else 'cifar100'}-{SAMPLE}"
+
+
+def sample_folder(name: CifarName) -> str:
+    """Returns the name of the folder of a sample, beside this module."""
+    return f"{name}_sample"
 
 
 def sample_file(split: str) -> str:
@@ -18,33 +51,38 @@ def sample_file(split: str) -> str:
     return f"{split}-00000-of-00001.parquet"
 
 
-def load_sample(part: Literal["calibration", "verification"]) -> ImageDataset:
-    """Loads a part of the bundled sample of CIFAR-10.
+def load_sample(
+    part: Literal["calibration", "verification"], name: CifarName = "cifar10"
+) -> ImageDataset:
+    """Loads a part of a bundled sample.
 
     Args:
-        part: `calibration`: 512 training images, balanced over the classes and the training
-            batches, ordered so that every prefix is balanced too. `verification`: the first 500
-            test images.
+        part: `calibration`: 512 training images of CIFAR-10, 1,000 of CIFAR-100, balanced over the
+            classes in every prefix. `verification`: 500 test images, CIFAR-10's first ones, and
+            5 of each class of CIFAR-100.
+        name: Of which data set.
 
     Returns:
-        Images [N, 32, 32, 3] with labels; the arrays are read-only, because they are shared.
+        Images [N, 32, 32, 3] with labels, of CIFAR-100 the fine ones; the arrays are read-only, because
+        they are shared.
 
     Raises:
-        UsageError: If there is no such part.
+        UsageError: If there is no such part or sample.
     """
     if part not in _SPLITS:
-        raise UsageError(f"The bundled sample has the parts {', '.join(_SPLITS)}, not {part!r}.")
-    return _read(part)
+        raise UsageError(f"A bundled sample has the parts {', '.join(_SPLITS)}, not {part!r}.")
+    if name not in CLASSES:
+        raise UsageError(f"There are bundled samples of {', '.join(CLASSES)}, not of {name!r}.")
+    return _read(part, name)
 
 
 @functools.cache
-def _read(part: str) -> ImageDataset:
+def _read(part: str, name: CifarName) -> ImageDataset:
     from vitsd_export.data.parquet import read_shards
 
-    split = _SPLITS[part]
-    bundled = resources.files("vitsd_export.data") / SAMPLE_FOLDER / sample_file(split)
+    split, classes = _SPLITS[part], CLASSES[name]
+    bundled = resources.files("vitsd_export.data") / sample_folder(name) / sample_file(split)
     with resources.as_file(bundled) as path:
-        images, labels = read_shards([path], "cifar10", len(CIFAR10_CLASSES))
+        images, labels = read_shards([path], name, len(classes))
     images.flags.writeable = labels.flags.writeable = False
-    source = f"{SAMPLE_SOURCE} ({part})"
-    return ImageDataset(images, labels, CIFAR10_CLASSES, "cifar10", split, source)
+    return ImageDataset(images, labels, classes, name, split, f"{SAMPLE_TITLES[name]} ({part})")

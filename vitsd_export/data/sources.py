@@ -1,4 +1,4 @@
-"""Images from whatever the user names: the bundled sample, CIFAR, or a folder."""
+"""Images from whatever the user names: a bundled sample, CIFAR, or a folder."""
 
 import dataclasses
 from pathlib import Path
@@ -10,10 +10,9 @@ from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.detection import detect_cifar
 from vitsd_export.data.folders import require_folder
 from vitsd_export.data.originals import CIFAR_NAMES, Split
+from vitsd_export.data.sample import SAMPLE_SOURCES, choose_images, load_sample
 from vitsd_export.data.tarball import is_tarball
 from vitsd_export.errors import InputError, UsageError
-
-SAMPLE = "sample"
 
 
 def load_images(
@@ -28,7 +27,8 @@ def load_images(
     """Loads the images a user names, in the size a model takes.
 
     Args:
-        source: `sample` for the bundled sample of CIFAR-10, `cifar10` or `cifar100` for these in
+        source: `cifar10-sample` or `cifar100-sample` for a bundled sample, `sample` for the one that
+            `choose_images` gives a model of unknown classes, `cifar10` or `cifar100` for these in
             `data_dir`, otherwise a path: CIFAR in one of the layouts `load_cifar` reads, its
             tarball among them, a folder of images, or one with a subfolder of images for each
             class. If an image folder has a subfolder named as the split, that is read.
@@ -55,10 +55,9 @@ def load_images(
         raise UsageError(
             f"A data folder ({data_dir}) goes with {' or '.join(CIFAR_NAMES)}, not with {source!r}."
         )
-    if source == SAMPLE:
-        from vitsd_export.data.sample import load_sample
-
-        part = load_sample("calibration" if split == "train" else "verification")
+    sample = SAMPLE_SOURCES.get(choose_images(source, ()))
+    if sample is not None:
+        part = load_sample("calibration" if split == "train" else "verification", sample)
         return _fit(part, size, count, seed)
 
     is_packed = is_tarball(source)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -80,6 +81,7 @@ class Verification:
         checks: Every check that was made, in the order to show them.
         parity: The figures the checks were made on.
         skipped: Checks of the gate that could not be made, each with the reason.
+        data: What the images are, as `ImageDataset.describe` tells it.
     """
 
     scheme: str
@@ -87,6 +89,7 @@ class Verification:
     checks: tuple[Check, ...]
     parity: Parity
     skipped: tuple[str, ...] = ()
+    data: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -108,6 +111,7 @@ class Verification:
             "passed": self.passed,
             "scheme": self.scheme,
             "images": self.images,
+            "data": dict(self.data),
             "checks": checks,
             "skipped": list(self.skipped),
             "parity": self.parity.to_dict(),

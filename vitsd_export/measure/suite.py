@@ -205,7 +205,7 @@ class _Suite:
             self._settings.worst,
         )
         accuracy = None
-        if images.labels is not None and tuple(images.class_names) == tuple(self._class_names):
+        if images.labels_for(self._class_names) is not None:
             accuracy = accuracy_figures(answered.probabilities, images)
         work = None
         if answered.products is not None:

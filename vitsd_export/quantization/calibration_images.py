@@ -1,11 +1,13 @@
 """The images that set the ranges of quantized activations: training images, never those of the proof."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.originals import CIFAR_NAMES, Split
+from vitsd_export.data.sample import SAMPLE, SAMPLE_SOURCES, choose_images
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.quantization.histogram import METHODS, Method
@@ -20,7 +22,8 @@ class CalibrationSource:
     """Where the images come from that set the ranges of quantized activations.
 
     Attributes:
-        source: `sample` (bundled CIFAR-10 training images), `cifar10`, `cifar100`, or a folder.
+        source: `sample` (bundled training images; see `choose_images`), `cifar10`, `cifar100`, or a
+            folder.
         count: Number of images drawn; all that there are when fewer.
         seed: Seed of the draw.
         data_dir: Where CIFAR lies if `source` is its name.
@@ -30,13 +33,17 @@ class CalibrationSource:
         force: Whether test images, and fewer than `FEWEST_IMAGES`, are taken as well.
     """
 
-    source: str = "sample"
+    source: str = SAMPLE
     count: int = 512
     seed: int = 0
     data_dir: Path | None = None
     split: Split = "train"
     method: Method | None = None
     force: bool = False
+
+    def fitting(self, class_names: Sequence[str]) -> Self:
+        """Returns the same with `sample` replaced by the sample that fits a model of these classes."""
+        return dataclasses.replace(self, source=choose_images(self.source, class_names))
 
 
 def read_calibration_images(
@@ -117,8 +124,12 @@ def _refuse_test_images(source: CalibrationSource, data: ImageDataset) -> None:
     name = Path(source.source).name.lower()
     if data.split == "unknown" and name in _TEST_FOLDERS:
         raise _is_test(f"The folder {source.source}")
-    proof = load_images("sample", split="test", size=data.images.shape[1])
-    known = {image.tobytes() for image in proof.images}
+    # All samples: which of them an artifact is verified on is the model's matter.
+    known = {
+        image.tobytes()
+        for sample in SAMPLE_SOURCES
+        for image in load_images(sample, split="test", size=data.images.shape[1]).images
+    }
     common = sum(image.tobytes() in known for image in data.images)
     if common:
         raise _is_test(f"{source.source}, of which {common} images are those of the verification,")

@@ -139,6 +139,8 @@ def data_name(results: Results) -> str:
     images = results.data.get("images")
     if isinstance(images, int):
         known.append(count(images, "image"))
+    if results.data.get("labels") == "others":
+        known.append("labels of other classes")
     return ", ".join(known) or NOTHING
 
 

@@ -12,6 +12,7 @@ from tests.apps.web.conftest import Serve
 from tests.apps.web.pages import choose, classify, open_page, png, shown
 from tests.browser import find_chromium
 from tests.command_line import run_command
+from tests.keras_models import TINY_MODEL
 from vitsd_export.data.labels import CIFAR10_CLASSES
 from vitsd_export.runtimes import open_runner
 
@@ -92,7 +93,7 @@ def test_the_most_probable_classes_are_shown_in_order(
         assert float(width.rstrip("%")) == pytest.approx(100 * expected[index], abs=0.01)
     size = (site / "model.onnx").stat().st_size
     assert facts == {
-        "model": "vit-tiny-cifar10",
+        "model": TINY_MODEL,
         "scheme": "float32",
         "size": f"{size / 1e6:.2f} MB",
     }
@@ -119,7 +120,7 @@ def test_every_contract_of_an_artifact(
     options: list[str],
 ) -> None:
     model = tmp_path / "model.onnx"
-    outcome = run_command("onnx", "--no-verify", "-o", model, *options)
+    outcome = run_command("onnx", "--model", TINY_MODEL, "--no-verify", "-o", model, *options)
     assert outcome.exit_code == 0, outcome.stderr
     with serve(write_site(model)) as url:
         answers = answers_of(browser, url, images[:20])
