@@ -4,10 +4,19 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from vitsd_export.conversion import Conversion
 from vitsd_export.errors import UsageError
+from vitsd_export.measure.gates import keeps_low_rank
+from vitsd_export.measure.parity import compare
 from vitsd_export.quantization.calibration_images import CalibrationSource
-from vitsd_export.quantization.held_out import TrainingImages, read_training_images
+from vitsd_export.quantization.held_out import (
+    MOST_OBSERVED,
+    TrainingImages,
+    read_training_images,
+)
+from vitsd_export.quantization.image_views import image_views
 
 if TYPE_CHECKING:
     # At run time the import would bring up TensorFlow before its backend is chosen.
@@ -83,8 +92,9 @@ class CompressedHeads:
             images = self.images(source)
             self._compressors[source] = HeadCompressor(
                 self._graph.lowered,
-                images.observed.images,
+                image_views(images.observed.images, MOST_OBSERVED),
                 images.held_out.images,
+                _judge,
                 self._progress,
             )
         compression = self._compressors[source].compress(rank)
@@ -92,3 +102,8 @@ class CompressedHeads:
             self._progress(f"the head stays as it is: {compression.reason}")
         graph = self._graph.with_lowered(compression.graph)
         return CompressedHead(Conversion(graph, self._progress), compression)
+
+
+def _judge(reference: np.ndarray, probabilities: np.ndarray) -> tuple[float, bool]:
+    parity = compare(reference, probabilities)
+    return parity.kl, keeps_low_rank(parity)

@@ -223,7 +223,8 @@ class Export:
             manifest = self._manifest(target, images, source, fitted)
             if answers is not None:
                 self._progress(f"verifying {target.path.name} on {len(answers.data)} images")
-                verification = self._verify_staged(target, staged, answers)
+                low_rank = manifest.options.get("head", {}).get("rank") is not None
+                verification = self._verify_staged(target, staged, answers, low_rank=low_rank)
                 manifest = dataclasses.replace(manifest, verification=verification.to_dict())
             else:
                 verification = None
@@ -275,11 +276,11 @@ class Export:
         return self._reference.answers(data)
 
     def _verify_staged(
-        self, target: Target, staged: Path, answers: ReferenceAnswers
+        self, target: Target, staged: Path, answers: ReferenceAnswers, *, low_rank: bool
     ) -> Verification:
         with open_runner(staged, trusted=True) as runner:
             probabilities = runner.probabilities(answers.data.images)
-        verification = judge(probabilities, answers, target.scheme, self._labels)
+        verification = judge(probabilities, answers, target.scheme, self._labels, low_rank=low_rank)
         if not verification.passed:
             raise VerificationFailed(
                 f"{target.path} was not written: its {target.scheme} version does not answer as the "

@@ -90,7 +90,12 @@ class ReferenceAnswers:
 
 
 def judge(
-    probabilities: np.ndarray, reference: ReferenceAnswers, scheme: str, labels: tuple[str, ...]
+    probabilities: np.ndarray,
+    reference: ReferenceAnswers,
+    scheme: str,
+    labels: tuple[str, ...],
+    *,
+    low_rank: bool = False,
 ) -> Verification:
     """Checks an artifact's answers against the gates of its scheme.
 
@@ -99,10 +104,12 @@ def judge(
         reference: The Keras model's answers.
         scheme: Decides the limits.
         labels: Class names of the model; accuracy is measured where they are those of the images.
+        low_rank: Whether the artifact's head is of low rank.
     """
     data = reference.data
     parity = compare(reference.probabilities, probabilities, data.labels_for(labels))
-    return dataclasses.replace(check_parity(parity, scheme), data=data.describe(labels))
+    verification = check_parity(parity, scheme, low_rank=low_rank)
+    return dataclasses.replace(verification, data=data.describe(labels))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +195,13 @@ def verify_all(
                     continue
                 progress(f"verifying {path}")
                 labels = model.loaded.labels or runner.labels
-                verification = judge(runner.probabilities(images.images), answers, gate, labels)
+                verification = judge(
+                    runner.probabilities(images.images),
+                    answers,
+                    gate,
+                    labels,
+                    low_rank=_has_low_rank(runner),
+                )
                 same = _sha256(runner) == model.loaded.sha256 if runner.manifest else None
                 results[path] = Verified(path, runner.name, verification, same)
     return [results[path] for path in artifacts]
@@ -196,6 +209,11 @@ def verify_all(
 
 def _scheme(runner: Runner) -> str:
     return runner.manifest.scheme if runner.manifest else "float32"
+
+
+def _has_low_rank(runner: Runner) -> bool:
+    head = runner.manifest.options.get("head", {}) if runner.manifest else {}
+    return head.get("rank") is not None
 
 
 def _sha256(runner: Runner) -> str | None:

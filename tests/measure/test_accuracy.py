@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitsd_export.errors import UsageError
-from vitsd_export.measure.accuracy import count_top_k, top_k, top_k_accuracy, wilson_interval
+from vitsd_export.measure.accuracy import (
+    count_top_k,
+    paired_interval,
+    top_k,
+    top_k_accuracy,
+    wilson_interval,
+)
 
 SCORES = np.array([[0.1, 0.6, 0.3], [0.5, 0.2, 0.3], [0.2, 0.2, 0.6], [0.3, 0.4, 0.3]])
 
@@ -58,3 +64,32 @@ def test_wilson_ends_solve_the_score_equation(total: int, data: st.DataObject) -
 
 def test_wider_confidence_gives_a_wider_interval() -> None:
     assert wilson_interval(70, 100, 0.99)[0] < wilson_interval(70, 100, 0.9)[0]
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained"), [(0.002, 0.002), (0.03, 0.02), (0.05, 0.0), (0.1, 0.2)]
+)
+def test_the_paired_interval_covers_the_true_loss(lost: float, gained: float) -> None:
+    rng = np.random.default_rng(0)
+    draws = rng.multinomial(500, [lost, gained, 1 - lost - gained], size=4000)
+    ends = [paired_interval(int(row[0]), int(row[1]), 500) for row in draws]
+    covered = np.mean([low <= lost - gained <= high for low, high in ends])
+    # Counts are whole numbers: at rare faults it covers more than it must.
+    assert covered >= 0.94
+    if lost + gained > 0.04:
+        assert covered <= 0.965
+
+
+def test_the_paired_interval_is_narrower_than_two_accuracies() -> None:
+    low, high = paired_interval(5, 5, 500)
+    first, last = wilson_interval(400, 500)
+    assert low == pytest.approx(-high)
+    assert high - low < (last - first) / 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [(-1, 0, 5), (0, -1, 5), (3, 3, 5), (0, 0, 0), (0, 0, 5, 1.0)]
+)
+def test_impossible_counts_have_no_paired_interval(arguments: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="no interval"):
+        paired_interval(*arguments)

@@ -105,12 +105,11 @@ def print_verification(title: str, verification: Any) -> None:
     for heading in ("", "check", "measured", "limit"):
         table.add_column(heading, justify="left" if heading in ("", "check") else "right")
     for check in verification.checks:
-        unit = f" {check.unit}" if check.unit else ""
         table.add_row(
             "[green]✓[/]" if check.passed else "[red]✗[/]",
             check.name,
-            f"{check.value:.4g}{unit}",
-            f"{'≤' if check.relation == '<=' else '≥'} {check.limit:.4g}{unit}",
+            check.measured,
+            check.allowed.replace("<=", "≤").replace(">=", "≥"),
         )
     for reason in verification.skipped:
         table.add_row("-", reason, "", "")

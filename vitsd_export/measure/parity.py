@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.measure.accuracy import count_top_k, top_k
+from vitsd_export.measure.accuracy import hits_top_k, top_k
+
+# Between the reference's two most probable classes. Below it rounding decides which of them is named, and a
+# model that is unsure has many such images.
+SURE_MARGIN = 0.1
+_STEP_OF_8_BITS = 1 / 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,25 +27,34 @@ class Parity:
             finite.
         mean_abs_difference: Mean absolute difference of probabilities; infinite if any is not
             finite.
+        kl: Mean Kullback–Leibler divergence of the answers from the reference's, in nats; infinite if any
+            is not finite. Of answers that are in 8 bits, what is beyond the divergence of the reference's own
+            answers rounded to 8 bits: where a hundred classes share them, that is most of it.
         top1_agreeing: Images on which both name the same class first: plain argmax, so that of
             exactly equal probabilities the lowest class counts. An image with NaN or infinity never
             agrees.
+        sure: Images on which the reference's two most probable classes are at least `SURE_MARGIN` apart.
+        sure_agreeing: Those of them on which both name the same class first.
         top5_agreement: Mean share of the five most probable classes that both name, 0–1; None below
             five classes.
         reference_correct: Images the reference model classifies rightly; None without labels of
             these classes.
-        artifact_correct: Images the artifact classifies rightly; None without labels of these
-            classes.
+        lost: Those of them that the artifact classifies wrongly; None without labels of these classes.
+        gained: Images the artifact alone classifies rightly; None without labels of these classes.
         non_finite: Probabilities of either side that are NaN or infinite.
     """
 
     images: int
     max_abs_difference: float
     mean_abs_difference: float
+    kl: float
     top1_agreeing: int
+    sure: int
+    sure_agreeing: int
     top5_agreement: float | None
     reference_correct: int | None
-    artifact_correct: int | None
+    lost: int | None
+    gained: int | None
     non_finite: int
 
     @property
@@ -61,7 +75,9 @@ class Parity:
     @property
     def artifact_top1(self) -> float | None:
         """Top-1 accuracy of the artifact, 0–1."""
-        return None if self.artifact_correct is None else self.artifact_correct / self.images
+        if self.reference_correct is None or self.lost is None or self.gained is None:
+            return None
+        return (self.reference_correct - self.lost + self.gained) / self.images
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the figures as plain data for JSON; one that is infinite is None."""
@@ -69,10 +85,15 @@ class Parity:
             "images": self.images,
             "max_abs_difference": _finite_or_none(self.max_abs_difference),
             "mean_abs_difference": _finite_or_none(self.mean_abs_difference),
+            "kl": _finite_or_none(self.kl),
             "top1_agreement": self.top1_agreement,
+            "sure": self.sure,
+            "sure_agreeing": self.sure_agreeing,
             "top5_agreement": self.top5_agreement,
             "reference_top1": self.reference_top1,
             "artifact_top1": self.artifact_top1,
+            "lost": self.lost,
+            "gained": self.gained,
             "finite": self.finite,
         }
 
@@ -81,7 +102,9 @@ def kl_divergences(reference_probabilities: np.ndarray, probabilities: np.ndarra
     """Returns the Kullback–Leibler divergence of each image's answer from the reference's, in nats.
 
     Sum over the classes of p·log(p/q), p the reference's, in float64. An answer that rounds to 0 would make
-    it infinite, which integers do all the time: both are held at the least positive float32 number.
+    it infinite, which integers do all the time: it counts as what the reference answers on average where the
+    artifact answers 0, and at most as half a step, the step being the least positive answer of all, or that
+    of 8 bits if this is smaller.
 
     Args:
         reference_probabilities: [N, classes] floats.
@@ -90,9 +113,13 @@ def kl_divergences(reference_probabilities: np.ndarray, probabilities: np.ndarra
     Returns:
         [N] float64; NaN where an answer is not finite.
     """
-    least = np.finfo(np.float32).tiny
+    least = float(np.finfo(np.float32).tiny)
     p = np.maximum(reference_probabilities.astype(np.float64), least)
-    q = np.maximum(probabilities.astype(np.float64), least)
+    q = probabilities.astype(np.float64)
+    step = float(q.min(initial=math.inf, where=q > 0))
+    nothing = q <= 0
+    if nothing.any():
+        q[nothing] = max(least, min(float(p[nothing].mean()), min(step, _STEP_OF_8_BITS) / 2))
     with np.errstate(invalid="ignore"):
         # Both add up to 1 but for rounding, which 8-bit answers have plenty of.
         p, q = (side / side.sum(axis=1, keepdims=True) for side in (p, q))
@@ -144,20 +171,44 @@ def compare(
     )
     difference = np.abs(reference - answers) if not non_finite else np.array([math.inf])
     agreeing = (reference.argmax(axis=1) == answers.argmax(axis=1)) & sound.all(axis=1)
-    reference_correct = artifact_correct = None
+    ordered = np.sort(reference, axis=1)[:, -2:]
+    with np.errstate(invalid="ignore"):
+        sure = ordered[:, -1] - ordered[:, 0] >= SURE_MARGIN
+    reference_correct = lost = gained = None
     if labels is not None and 0 <= labels.min(initial=0) <= labels.max(initial=0) < classes:
-        reference_correct = count_top_k(reference, labels)
-        artifact_correct = count_top_k(answers, labels)
+        before, after = hits_top_k(reference, labels), hits_top_k(answers, labels)
+        reference_correct = _count(before)
+        lost, gained = _count(before & ~after), _count(after & ~before)
     return Parity(
         images=images,
         max_abs_difference=float(difference.max()),
         mean_abs_difference=float(difference.mean()),
-        top1_agreeing=int(np.count_nonzero(agreeing)),
+        kl=_divergence(reference, answers) if not non_finite else math.inf,
+        top1_agreeing=_count(agreeing),
+        sure=_count(sure),
+        sure_agreeing=_count(sure & agreeing),
         top5_agreement=_top5_agreement(reference, answers) if classes >= 5 else None,
         reference_correct=reference_correct,
-        artifact_correct=artifact_correct,
+        lost=lost,
+        gained=gained,
         non_finite=non_finite,
     )
+
+
+def _divergence(reference: np.ndarray, answers: np.ndarray) -> float:
+    divergence = kl_divergences(reference, answers).mean()
+    if np.array_equal(answers, _in_8_bits(answers)):
+        rounding = kl_divergences(reference, _in_8_bits(reference)).mean()
+        divergence = np.maximum(divergence - rounding, 0)
+    return float(divergence)
+
+
+def _in_8_bits(probabilities: np.ndarray) -> np.ndarray:
+    return np.minimum(np.round(probabilities / _STEP_OF_8_BITS), 255) * _STEP_OF_8_BITS
+
+
+def _count(images: np.ndarray) -> int:
+    return int(np.count_nonzero(images))
 
 
 def _top5_agreement(reference: np.ndarray, answers: np.ndarray) -> float:

@@ -61,11 +61,11 @@ def answers_to_tokens(graph: Graph, tokens: np.ndarray) -> np.ndarray:
 
     variables = Variables()
 
-    @_function(tf.TensorSpec((None, graph.tokens, graph.dim), tf.float32))
+    @_function(token_spec(graph))
     def run(x: Any) -> Any:
         return classify(graph, head, ObservedOperators(variables), x, "answer")
 
-    return np.concatenate([run(batch).numpy() for batch in _batches(tokens)], dtype=np.float32)
+    return np.concatenate([run(batch).numpy() for batch in token_batches(tokens)], dtype=np.float32)
 
 
 def observe(
@@ -133,6 +133,11 @@ def image_spec(graph: Graph) -> Any:
     return tf.TensorSpec((None, graph.input_size, graph.input_size, 3), tf.uint8)
 
 
+def token_spec(graph: Graph) -> Any:
+    """Returns TensorFlow's description of a batch of what the encoder answers."""
+    return tf.TensorSpec((None, graph.tokens, graph.dim), tf.float32)
+
+
 def image_batches(
     graph: Graph, images: np.ndarray, progress: Progress = lambda _: None
 ) -> Iterator[np.ndarray]:
@@ -148,13 +153,14 @@ def image_batches(
             f"{images.dtype} {list(images.shape)}. Resize the images to {size} × {size} pixels."
         )
     done = 0
-    for batch in _batches(images):
+    for batch in token_batches(images):
         yield batch
         done += len(batch)
         progress(done)
 
 
-def _batches(values: np.ndarray) -> Iterator[np.ndarray]:
+def token_batches(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields what the encoder answers by the batch."""
     for start in range(0, len(values), _BATCH):
         yield values[start : start + _BATCH]
 

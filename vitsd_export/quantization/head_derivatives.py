@@ -1,64 +1,87 @@
-"""How the answers of a lowered graph depend on the layers of its head."""
+"""What the layers of a lowered graph's head answer, and how the graph's answers depend on it."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from vitsd_export.lowering.graph import Graph
-from vitsd_export.lowering.program import classify, compute
+from vitsd_export.lowering.program import classify
 from vitsd_export.lowering.tensorflow_operators import Variables
-from vitsd_export.quantization.graph_runner import ObservedOperators, image_batches, image_spec
+from vitsd_export.quantization.graph_runner import ObservedOperators, token_batches, token_spec
 
 
-def head_derivatives(
-    graph: Graph, images: np.ndarray, layers: tuple[str, ...]
-) -> Iterator[dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """Yields, a batch of images at a time, outputs of the head's layers and their Fisher information.
+def head_outputs(
+    graph: Graph, tokens: np.ndarray, layers: tuple[str, ...]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields outputs of the head's layers, a batch of images at a time.
 
     Args:
         graph: A graph with a head.
-        images: [N, size, size, 3] uint8 pixels.
+        tokens: [N, tokens, dim] float32: what the graph without its head answers.
         layers: Names of layers of the head.
 
     Yields:
-        By name: outputs [batch, width], and [width, width] the sum over the batch of
-        Jᵀ (diag(p) - p pᵀ) J, where J is the derivative of the logits by the outputs and p their softmax.
-
-    Raises:
-        InputError: If the images are not what the graph takes.
+        [batch, width] by name.
     """
+    outputs, _ = _functions(graph, layers)
+    for batch in token_batches(tokens):
+        yield {name: value.numpy() for name, value in outputs(batch).items()}
+
+
+def head_derivatives(
+    graph: Graph, tokens: np.ndarray, layers: tuple[str, ...]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields the Fisher information of the answers about the head's layers, a batch of images at a time.
+
+    Args:
+        graph: As `head_outputs` takes it.
+        tokens: As `head_outputs` takes them.
+        layers: As `head_outputs` takes them.
+
+    Yields:
+        [width, width] by name: the sum over the batch of Jᵀ (diag(p) - p pᵀ) J, where J is the derivative of
+        the logits by the layer's outputs and p their softmax.
+    """
+    _, information = _functions(graph, layers)
+    for batch in token_batches(tokens):
+        yield {name: value.numpy() for name, value in information(batch).items()}
+
+
+def _functions(
+    graph: Graph, layers: tuple[str, ...]
+) -> tuple[Callable[[Any], dict[str, Any]], Callable[[Any], dict[str, Any]]]:
     head = graph.head
     if head is None:
         raise ValueError("The graph has no head.")
-    encoder = dataclasses.replace(graph, head=None)
     without_softmax = dataclasses.replace(graph, softmax=False)
     variables = Variables()
+    compiled = tf.function(input_signature=[token_spec(graph)], autograph=False)
 
-    @tf.function(input_signature=[image_spec(graph)], autograph=False)
-    def run(image: Any) -> dict[str, tuple[Any, Any]]:
+    @compiled
+    def outputs(tokens: Any) -> dict[str, Any]:
         operators = ObservedOperators(variables)
-        tokens = compute(encoder, operators, image, "tokens")
+        classify(without_softmax, head, operators, tokens, "logits")
+        return {name: operators.seen[name][1] for name in layers}
+
+    @compiled
+    def information(tokens: Any) -> dict[str, Any]:
+        operators = ObservedOperators(variables)
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(tokens)
             logits = classify(without_softmax, head, operators, tokens, "logits")
         probabilities = tf.nn.softmax(logits)[:, :, None]
         found = {}
         for name in layers:
-            outputs = operators.seen[name][1]
-            jacobian = tape.batch_jacobian(logits, outputs)
+            jacobian = tape.batch_jacobian(logits, operators.seen[name][1])
             # diag(p) - p pᵀ is the covariance of a class drawn from p, so that the rows of J can be centred
             # and weighted by √p.
             mean = tf.reduce_sum(probabilities * jacobian, axis=1, keepdims=True)
             rows = tf.sqrt(probabilities) * (jacobian - mean)
-            rows = tf.reshape(rows, (-1, outputs.shape[-1]))
-            found[name] = (outputs, tf.matmul(rows, rows, transpose_a=True))
+            rows = tf.reshape(rows, (-1, jacobian.shape[-1]))
+            found[name] = tf.matmul(rows, rows, transpose_a=True)
         return found
 
-    for batch in image_batches(graph, images):
-        yield {
-            name: (outputs.numpy(), information.numpy())
-            for name, (outputs, information) in run(batch).items()
-        }
+    return outputs, information

@@ -17,6 +17,12 @@ the Fisher information (Amari, 1998, doi:10.1162/089976698300017746). With its m
 in place of F, the loss E[‖(ŷ - y) L‖²] is least where P = L V Vᵀ L⁻¹, V the first r eigenvectors of
 Lᵀ Cov(y) L (Eckart and Young, 1936). Only matrices [outputs, outputs] are summed up over the images.
 
+Few images tell few directions. Their covariance is joined by the one that the layer would have on inputs that
+are all alike and independent, Wᵀ W, which weighs as much as `_PRIOR_IMAGES` images: so a rank may exceed the
+number of images. Views of the images, see `image_views`, tell more of them.
+
+At last the layers after the first of each two are fitted to the head's answers, see `head_fitting`.
+
 The r numbers between the two layers have mean zero, and standard deviations √λ that span orders of magnitude.
 An 8-bit range of all of them would serve the first alone, and 8-bit weights after them would too if they had
 one standard deviation: so each is divided by √√λ, half way.
@@ -35,7 +41,6 @@ from vitsd_export.quantization.held_out import FEWEST_HELD_OUT
 
 # Ranks that `auto` tries: steps of a third to a half, multiples of what SIMD units take at once.
 LADDER = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
-SUFFICIENT_AGREEMENT = 0.995
 
 # Added to the Fisher information, by its mean eigenvalue, so that it has an inverse. Zero, a tenth and a
 # whole are equally good on held-out images.
@@ -43,8 +48,16 @@ _RIDGE = 0.1
 # Eigenvalues below this share of the first are noise.
 _SMALLEST_EIGENVALUE = 1e-12
 _ROWS_AT_ONCE = 512
+# From a tenth of this to three times as many are equally good.
+_PRIOR_IMAGES = 32
+# The Fisher information costs a hundred times what an output does, and its mean over some hundred images is
+# as good as over thousands.
+_FISHER_IMAGES = 512
 
 Progress = Callable[[str], None]
+# Takes the probabilities [N, classes] of the whole head and of the one of low rank; returns the mean
+# divergence between them, in nats, and whether it may stand for the whole one.
+Judge = Callable[[Array, Array], tuple[float, bool]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,9 +125,9 @@ class HeadCompression:
         layers: The layers that were factored.
         weights_before: Numbers in the kernels of the head.
         weights_after: The same after.
-        agreement: Share of held-out images on which both graphs name the same class first; None if there were
-            none of these.
-        tried: Agreement by rank, of all ranks that were tried.
+        divergence: Of its answers from the whole head's on held-out images, as the judge has it, in nats;
+            None if there were none of these.
+        tried: Divergence by rank, of all ranks that were tried.
         reason: Why the head stays as it is; None if it does not.
     """
 
@@ -123,7 +136,7 @@ class HeadCompression:
     layers: tuple[FactoredLayer, ...]
     weights_before: int
     weights_after: int
-    agreement: float | None
+    divergence: float | None
     tried: Mapping[int, float]
     reason: str | None
 
@@ -134,8 +147,8 @@ class HeadCompression:
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
             "weights_before": self.weights_before,
             "weights_after": self.weights_after,
-            "agreement": self.agreement,
-            "tried": {str(rank): share for rank, share in self.tried.items()},
+            "divergence": self.divergence,
+            "tried": {str(rank): divergence for rank, divergence in self.tried.items()},
             "reason": self.reason,
         }
 
@@ -144,9 +157,9 @@ def compress_head(
     graph: Graph,
     calibration: np.ndarray,
     held_out: np.ndarray | None = None,
+    judge: Judge | None = None,
     *,
     rank: int | Literal["auto"] = "auto",
-    sufficient_agreement: float = SUFFICIENT_AGREEMENT,
     progress: Progress = lambda _: None,
 ) -> HeadCompression:
     """Factors the hidden layers of a graph's head where that makes them smaller.
@@ -155,16 +168,15 @@ def compress_head(
         graph: As `HeadCompressor` takes it.
         calibration: As `HeadCompressor` takes it.
         held_out: As `HeadCompressor` takes it.
+        judge: As `HeadCompressor` takes it.
         rank: As `HeadCompressor.compress` takes it.
-        sufficient_agreement: As `HeadCompressor.compress` takes it.
         progress: Called with what is going on.
 
     Raises:
         UsageError: As `HeadCompressor.compress` does.
         InputError: As `HeadCompressor.compress` does.
     """
-    compressor = HeadCompressor(graph, calibration, held_out, progress)
-    return compressor.compress(rank, sufficient_agreement=sufficient_agreement)
+    return HeadCompressor(graph, calibration, held_out, judge, progress).compress(rank)
 
 
 class HeadCompressor:
@@ -173,7 +185,8 @@ class HeadCompressor:
     Args:
         graph: The lowered graph.
         calibration: [N, size, size, 3] uint8 training images that choose the directions.
-        held_out: Other training images, on which the rank is chosen; needed by `auto`.
+        held_out: Other training images, on which heads are judged; needed by `auto`.
+        judge: Judges heads; needed with held-out images.
         progress: Called with what is going on.
     """
 
@@ -182,25 +195,21 @@ class HeadCompressor:
         graph: Graph,
         calibration: np.ndarray,
         held_out: np.ndarray | None = None,
+        judge: Judge | None = None,
         progress: Progress = lambda _: None,
     ) -> None:
         self._graph = graph
         self._calibration = calibration
         self._held_out = held_out
+        self._judge = judge
         self._progress = progress
 
-    def compress(
-        self,
-        rank: int | Literal["auto"],
-        *,
-        sufficient_agreement: float = SUFFICIENT_AGREEMENT,
-    ) -> HeadCompression:
+    def compress(self, rank: int | Literal["auto"]) -> HeadCompression:
         """Factors the hidden layers of the head where that makes them smaller.
 
         Args:
-            rank: Width between the two layers that each becomes, or `auto` for the first of `LADDER` that
-                keeps `sufficient_agreement` on the held-out images.
-            sufficient_agreement: Share of images on which the model must name the same class as before.
+            rank: Width between the two layers that each becomes, or `auto` for the first of `LADDER` that the
+                judge lets pass; found by halving, for a larger rank loses less.
 
         Raises:
             UsageError: If the rank makes no layer smaller.
@@ -219,28 +228,59 @@ class HeadCompressor:
             if rank != "auto":
                 raise UsageError(f"A head of rank {rank} is not possible: {reason}.")
             return _unchanged(self._graph, reason)
-        ranks = [step for step in LADDER if step <= limit] if rank == "auto" else [rank]
-        candidates = [step for step in ranks if step < len(self._calibration)]
-        if not candidates:
-            least = ranks[0] if ranks else LADDER[0]
-            raise InputError(
-                f"A head of rank {least} has more directions than {len(self._calibration)} images can "
-                f"tell apart. Calibrate on more than {least} images, better ten times as many."
-            )
+        if rank != "auto":
+            small, _ = self._fitted(head, rank)
+            return small
+        ranks = [step for step in LADDER if step <= limit]
         tried: dict[int, float] = {}
-        for candidate in candidates:
-            self._progress(f"trying rank {candidate}")
-            small = _compressed(self._graph, head, self._subspaces, candidate)
-            if self._held_out is None:
-                return small
-            tried[candidate] = self._agreement(small.graph)
-            if rank != "auto" or tried[candidate] >= sufficient_agreement:
-                return dataclasses.replace(small, agreement=tried[candidate], tried=tried)
+        best: HeadCompression | None = None
+        first, last = 0, len(ranks)
+        while first < last:
+            middle = (first + last) // 2
+            left = (last - first).bit_length() - 1
+            self._progress(f"trying rank {ranks[middle]}, and at most {left} more")
+            small, passed = self._fitted(head, ranks[middle])
+            tried |= small.tried
+            if passed:
+                best, last = small, middle
+            else:
+                first = middle + 1
+        tried = dict(sorted(tried.items()))
+        if best is not None:
+            return dataclasses.replace(best, tried=tried)
+        told = ", ".join(
+            f"{divergence:.2g} nats at rank {each}" for each, divergence in tried.items()
+        )
         reason = (
-            f"no rank keeps the class of {sufficient_agreement:.2%} of the held-out images; rank "
-            f"{candidate} keeps {tried[candidate]:.2%}"
+            f"no rank that makes it smaller keeps its answers; they diverge by {told}"
+            if tried
+            else f"it gets smaller up to rank {limit}, and the first that is tried is {LADDER[0]}"
         )
         return dataclasses.replace(_unchanged(self._graph, reason), tried=tried)
+
+    def _fitted(self, head: Head, rank: int) -> tuple[HeadCompression, bool]:
+        """Returns the head of a rank, and whether the judge lets it pass."""
+        from vitsd_export.quantization.head_fitting import fit_head
+
+        small = _compressed(self._graph, head, self._subspaces, rank)
+        self._progress(f"fitting the head of rank {rank} to the answers of the whole one")
+        fitted = dataclasses.replace(
+            small, graph=fit_head(small.graph, self._graph, self._observed)
+        )
+        if self._held_out is None or self._judge is None:
+            return fitted, False
+        # What a handful of images teach may be worth nothing on others.
+        judged = [
+            (*self._judge(self._expected, self._probabilities(each.graph)), each)
+            for each in (fitted, small)
+        ]
+        divergence, passed, best = min(judged, key=lambda each: each[0])
+        return dataclasses.replace(best, divergence=divergence, tried={rank: divergence}), passed
+
+    @functools.cached_property
+    def _observed(self) -> Array:
+        """What the encoder answers to the calibration images."""
+        return self._tokens(self._calibration)
 
     @functools.cached_property
     def _subspaces(self) -> dict[str, Subspace]:
@@ -248,36 +288,35 @@ class HeadCompressor:
         head = self._graph.head
         dense = {} if head is None else _wide_layers(head)
         names = tuple(name for name, layer in dense.items() if _largest_rank(layer))
-        self._progress(f"observing the head on {len(self._calibration)} images")
-        statistics = head_statistics(self._graph, self._calibration, names)
+        statistics = head_statistics(self._graph, self._observed, names)
         found = {}
         for name in names:
             self._progress(f"finding the directions of {name}")
-            found[name] = find_subspace(statistics.pop(name), name)
+            found[name] = find_subspace(with_prior(statistics.pop(name), dense[name]), name)
         return found
 
     @functools.cached_property
-    def _tokens(self) -> Array:
+    def _unseen(self) -> Array:
         """What the encoder answers to the held-out images."""
-        from vitsd_export.quantization.graph_runner import answers
-
         if self._held_out is None:
             raise ValueError("There are no held-out images.")
-        self._progress(f"asking the encoder about {len(self._held_out)} images")
-        return answers(dataclasses.replace(self._graph, head=None), self._held_out)
+        return self._tokens(self._held_out)
 
     @functools.cached_property
-    def _classes(self) -> Array:
-        """The classes that the graph names of the held-out images."""
-        return self._named(self._graph)
+    def _expected(self) -> Array:
+        """What the graph answers to the held-out images: probabilities."""
+        return self._probabilities(self._graph)
 
-    def _named(self, graph: Graph) -> Array:
+    def _tokens(self, images: np.ndarray) -> Array:
+        from vitsd_export.quantization.graph_runner import answers
+
+        self._progress(f"asking the encoder about {len(images)} images")
+        return answers(dataclasses.replace(self._graph, head=None), images)
+
+    def _probabilities(self, graph: Graph) -> Array:
         from vitsd_export.quantization.graph_runner import answers_to_tokens
 
-        return np.asarray(answers_to_tokens(graph, self._tokens).argmax(axis=1))
-
-    def _agreement(self, graph: Graph) -> float:
-        return float(np.mean(self._named(graph) == self._classes))
+        return answers_to_tokens(dataclasses.replace(graph, softmax=True), self._unseen)
 
     def _check_held_out(self) -> None:
         count = 0 if self._held_out is None else len(self._held_out)
@@ -289,26 +328,26 @@ class HeadCompressor:
 
 
 def head_statistics(
-    graph: Graph, images: np.ndarray, layers: tuple[str, ...]
+    graph: Graph, tokens: np.ndarray, layers: tuple[str, ...]
 ) -> dict[str, OutputStatistics]:
     """Sums up the outputs of a head's layers and what the answers make of them.
 
     Args:
         graph: A graph with a head.
-        images: [N, size, size, 3] uint8.
+        tokens: [N, tokens, dim] float32: what the graph without its head answers.
         layers: Names of layers of the head.
 
     Raises:
-        InputError: If the images are not what the graph takes, or an output is not finite.
+        InputError: If an output is not finite.
     """
-    from vitsd_export.quantization.head_derivatives import head_derivatives
+    from vitsd_export.quantization.head_derivatives import head_derivatives, head_outputs
 
     count = 0
     sums: dict[str, Array] = {}
     squares: dict[str, Array] = {}
     fisher: dict[str, Array] = {}
-    for batch in head_derivatives(graph, images, layers):
-        for name, (outputs, information) in batch.items():
+    for batch in head_outputs(graph, tokens, layers):
+        for name, outputs in batch.items():
             wide = outputs.astype(np.float64)
             if name not in sums:
                 width = wide.shape[1]
@@ -316,8 +355,11 @@ def head_statistics(
                 squares[name], fisher[name] = np.zeros((2, width, width))
             sums[name] += wide.sum(axis=0)
             squares[name] += wide.T @ wide
-            fisher[name] += information
         count += len(wide)
+    few = tokens[:_FISHER_IMAGES]
+    for batch in head_derivatives(graph, few, layers):
+        for name, information in batch.items():
+            fisher[name] += information / len(few)
     result = {}
     for name in layers:
         mean = sums[name] / count
@@ -327,8 +369,24 @@ def head_statistics(
                 f"The layer {name} answers calibration images with NaN or infinity. The model has such "
                 "weights; train or save it again."
             )
-        result[name] = OutputStatistics(count, mean, covariance, fisher[name] / count)
+        result[name] = OutputStatistics(count, mean, covariance, fisher[name])
     return result
+
+
+def with_prior(statistics: OutputStatistics, layer: Dense) -> OutputStatistics:
+    """Returns statistics whose covariance is joined by that of inputs alike and independent.
+
+    Args:
+        statistics: Of the layer's outputs.
+        layer: The layer.
+    """
+    kernel = layer.kernel.astype(np.float32)
+    prior = (kernel.T @ kernel).astype(np.float64)
+    total = float(np.trace(prior))
+    if not total:
+        return statistics
+    share = _PRIOR_IMAGES / statistics.images * float(np.trace(statistics.covariance)) / total
+    return dataclasses.replace(statistics, covariance=statistics.covariance + share * prior)
 
 
 def find_subspace(statistics: OutputStatistics, name: str) -> Subspace:
@@ -427,7 +485,7 @@ def _compressed(
         layers=tuple(layers),
         weights_before=_count_weights(head),
         weights_after=_count_weights(small),
-        agreement=None,
+        divergence=None,
         tried={},
         reason=None,
     )

@@ -1,0 +1,37 @@
+"""More views of few images: mirrored and moved by some pixels, as models for such images are trained on."""
+
+import numpy as np
+
+# Of the height and width: CIFAR's images are cropped by up to an eighth in training.
+_LARGEST_MOVE = 0.1
+
+
+def image_views(images: np.ndarray, count: int) -> np.ndarray:
+    """Returns images, and behind them as many views of them as there is room for.
+
+    The first views are mirror images; the others are moved by up to a tenth of the image too, its edge
+    repeated, and every second of them mirrored. The same images have the same views.
+
+    Args:
+        images: [N, height, width, 3] uint8.
+        count: Number of images and views at most. Images are returned whole, however many they are.
+
+    Returns:
+        [N or more, height, width, 3] uint8.
+    """
+    rng = np.random.default_rng(0)
+    reach = max(1, round(_LARGEST_MOVE * images.shape[1]))
+    views = [images]
+    while sum(map(len, views)) + len(images) <= count:
+        view = images[:, :, ::-1] if len(views) % 2 else images
+        if len(views) > 1:
+            view = _moved(view, rng.integers(-reach, reach + 1, 2), reach)
+        views.append(view)
+    return np.concatenate(views)
+
+
+def _moved(images: np.ndarray, move: np.ndarray, reach: int) -> np.ndarray:
+    height, width = images.shape[1:3]
+    wide = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
+    down, right = reach + move
+    return wide[:, down : down + height, right : right + width]
