@@ -25,7 +25,7 @@ from vitsd_export.runtimes import open_runner
 from vitsd_export.verify import Reference, ReferenceAnswers, judge
 
 # The layers in which a fault changes the answers least are among these.
-ONNX_LAYERS = ("block0/attention/query", "block3/mlp/dense0", "block5/mlp/dense1", "logits")
+ONNX_LAYERS = ("block0/attention/query", "block3/mlp/dense0", "block4/attention/query", "logits")
 LITERT_LAYERS = ("block0/attention/key1", "block1/mlp/dense0", "block3/attention/key1", "logits")
 # Two of a hundred and more channels inside the network may change places and hardly anyone would notice, as
 # rounding does: their divergence is that of a good file. Two classes are another matter.
@@ -122,8 +122,6 @@ def test_the_unsure_model_is_unsure(unsure: Subject, tmp_path: Path) -> None:
     assert parity.reference_top1 is not None
     assert 0.35 < parity.reference_top1 < 0.65
     assert parity.sure < 0.8 * parity.images
-    # By agreement on all images, 98 % of them, it would be refused.
-    assert parity.top1_agreement < 0.98
 
 
 @pytest.mark.parametrize(("layer", "fault"), FAULTY)

@@ -105,17 +105,26 @@ def test_the_same_difference_passes_where_nothing_is_verified(
 
 
 @pytest.mark.parametrize(
-    ("scheme", "remedy"), [("int8", "--calibration-data"), ("float16", "Export float32")]
+    ("scheme", "check", "remedy"),
+    [
+        ("int8", "mean KL divergence", "--calibration-data"),
+        ("float16", "top-1 agreement", "Export float32"),
+    ],
 )
 def test_the_remedy_fits_the_scheme(
-    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, remedy: str
+    small_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    check: str,
+    remedy: str,
 ) -> None:
     break_writer(monkeypatch, "tflite", 50.0)
     outcome = run_command(
         "tflite", "--model", small_model, "--scheme", scheme, "-o", tmp_path / "x.tflite"
     )
     assert outcome.exit_code == 4
-    assert "top-1 agreement" in outcome.error
+    assert f"{check} " in outcome.error
     assert remedy in outcome.error
     assert list(tmp_path.iterdir()) == []
 

@@ -56,7 +56,8 @@ def test_a_scheme_passes_its_own_gate(smaller: dict[str, Exported], name: str, s
         assert limits["max abs difference"] == 5e-3
         assert limits["top-1 agreement"] == 99.5
     else:
-        assert limits["top-1 agreement"] == 98
+        assert limits["mean KL divergence"] == 0.002
+        assert limits["top-1 agreement where sure"] == 98
         assert limits["top-1 accuracy loss"] == 1
 
 
@@ -165,15 +166,15 @@ def test_onnx_files_are_smaller_and_compute_as_they_say(
 
 
 @pytest.mark.parametrize("name", ["int4.onnx", "int4.tflite"])
-def test_int4_of_a_model_without_large_layers_agrees_with_a_margin(
+def test_int4_of_a_model_without_large_layers_passes_with_a_margin(
     smaller: dict[str, Exported], name: str
 ) -> None:
     result = smaller[name]
     assert result.verification is not None
-    (agreement,) = [
-        check for check in result.verification.checks if check.name == "top-1 agreement"
+    (divergence,) = [
+        check for check in result.verification.checks if check.name == "mean KL divergence"
     ]
-    assert agreement.value >= agreement.limit + 0.4
+    assert divergence.value < divergence.limit / 4
     # A third of the layers can be int4 at no cost to speak of; the manifest names them.
     names = result.manifest.options["int4_layers"]
     assert 3 <= len(names) <= 12

@@ -223,6 +223,8 @@ def test_a_loss_fails_where_it_is_surely_above_the_limit(
     assert check.name == "top-1 accuracy loss"
     assert check.value == pytest.approx(100 * (lost - gained) / images)
     assert check.interval is not None
+    told = verification.to_dict()
+    assert json.loads(json.dumps(told)) == told
     low, high = check.interval
     assert low <= check.value <= high
     assert passed == (low <= 1)

@@ -143,7 +143,9 @@ class Verification:
         checks = []
         for check in self.checks:
             value = check.value if math.isfinite(check.value) else None
-            checks.append({**dataclasses.asdict(check), "value": value})
+            # As JSON gives it back: manifests are compared with what is read from the file.
+            interval = None if check.interval is None else list(check.interval)
+            checks.append({**dataclasses.asdict(check), "value": value, "interval": interval})
         return {
             "passed": self.passed,
             "scheme": self.scheme,
