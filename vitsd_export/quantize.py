@@ -231,19 +231,22 @@ class _Trials(contextlib.ExitStack):
             ratio = 1.0 if is_baseline else _latency_ratio(runner, baseline, data.images[:1])
             size = runner.path.stat().st_size if runner.path is not None else 0
         labels = data.labels_for(self._export.labels)
+        named = probabilities.argmax(axis=1)
+        largest = expected.max(axis=1)
         return Figures(
             images=len(data),
             correct=None if labels is None else count_top_k(probabilities, labels),
-            agreeing=int(np.count_nonzero(probabilities.argmax(axis=1) == expected)),
+            agreeing=int(np.count_nonzero(named == expected.argmax(axis=1))),
+            expected_loss=float((largest - expected[np.arange(len(named)), named]).mean()),
             latency_ratio=ratio,
             bytes=size,
         )
 
     def _float32(self) -> tuple[ImageRunner, np.ndarray]:
-        """Returns the float32 artifact and the classes that it names."""
+        """Returns the float32 artifact and its probabilities [N, classes]."""
         if self._baseline is None or self._expected is None:
             self._baseline = self.enter_context(self._made(Candidate(BASELINE)))
-            self._expected = self._baseline.probabilities(self._images.held_out.images).argmax(1)
+            self._expected = self._baseline.probabilities(self._images.held_out.images)
         return self._baseline, self._expected
 
     def _made(self, candidate: Candidate) -> ImageRunner:
