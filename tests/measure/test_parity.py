@@ -233,7 +233,7 @@ def test_a_loss_fails_where_it_is_surely_above_the_limit(
 def test_a_loss_is_told_with_its_interval() -> None:
     (check,) = check_parity(_parity(500, lost=30, gained=10), "int8").failures
     assert str(check) == (
-        "top-1 accuracy loss 4 points, 95% interval 1.48 to 6.49 "
+        "top-1 accuracy loss 4 points (95%: 1.48 to 6.49) "
         "(the interval's lower end must be <= 1 points)"
     )
 

@@ -92,7 +92,7 @@ class Check:
         if self.interval is None:
             return text
         low, high = self.interval
-        return f"{text}, {LOSS_CONFIDENCE:.0%} interval {low:.2f} to {high:.2f}"
+        return f"{text} ({LOSS_CONFIDENCE:.0%}: {low:.2f} to {high:.2f})"
 
     @property
     def allowed(self) -> str:
@@ -104,8 +104,8 @@ class Check:
         return f" {self.unit}" if self.unit else ""
 
     def __str__(self) -> str:
-        whole = "" if self.interval is None else "the interval's lower end "
-        return f"{self.name} {self.measured} ({whole}must be {self.allowed})"
+        lower = "" if self.interval is None else "the interval's lower end "
+        return f"{self.name} {self.measured} ({lower}must be {self.allowed})"
 
 
 @dataclasses.dataclass(frozen=True)
