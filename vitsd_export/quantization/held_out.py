@@ -18,7 +18,7 @@ MOST_HELD_OUT = 2000
 # The directions of thousands of outputs take more images than ranges do: with 512 in place of 4,096
 # the answers of a head of rank 128 diverge a third more.
 MOST_OBSERVED = 4096
-# Fewer could not tell an agreement of 99.5 % from one of 99 %.
+# Fewer say little of how often answers agree.
 FEWEST_HELD_OUT = 200
 
 
