@@ -12,7 +12,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Trains vision transformers for small datasets, and tells how good they are.",
+    help="Trains and evaluates vision transformers for small datasets.",
 )
 for command in (train_command, recipes_command, preview_command, evaluate_command):
     command.register(app)

@@ -19,37 +19,41 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     checkpoint: Annotated[
-        str, typer.Argument(help="Bundled model, .keras file, or .weights.h5 file with --preset.")
+        str,
+        typer.Argument(
+            help="Name of a bundled model, .keras file, or .weights.h5 file with --preset."
+        ),
     ] = DEFAULT_MODEL,
     data: Data = "cifar10",
     data_dir: DataDir = None,
     split: Annotated[
         Literal["test", "train", "validation"],
-        typer.Option(help="Which images; validation: those that training held out of train."),
+        typer.Option(help="Images to evaluate on; validation: those that training held out."),
     ] = "test",
     preset: Annotated[
-        str | None, typer.Option(help="Architecture of a weights file: vit-tiny or vit-small-ds.")
+        str | None,
+        typer.Option(help="Architecture of a weights-only file: vit-tiny or vit-small-ds."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images in a call of the model.")] = 250,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per call of the model.")] = 250,
     seed: Annotated[
         int | None,
         typer.Option(
             min=0,
             max=LARGEST_SEED,
-            help="That of the training: it drew what was held out. Default: the checkpoint's own, else 0.",
+            help="Seed of the training run, which chose the held-out images. Default: the checkpoint's or 0.",
         ),
     ] = None,
     confusion: Annotated[
-        Path | None, typer.Option(help="PNG to write a picture of the confusion matrix to.")
+        Path | None, typer.Option(help="PNG file for the confusion matrix.")
     ] = None,
     all_classes: Annotated[
         bool, typer.Option("--all-classes", help="Show every class, not only the 20 worst.")
     ] = False,
     json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output.")
+        bool, typer.Option("--json", help="Print one JSON document on standard output.")
     ] = False,
 ) -> None:
-    """Scores a checkpoint: top-1, top-5, loss, calibration, each class, and what it is taken for."""
+    """Evaluates a checkpoint: top-1, top-5, loss, calibration error, accuracy and confusion per class."""
     from rich.console import Console
 
     from training.backend import import_keras

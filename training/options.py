@@ -10,18 +10,18 @@ LARGEST_SEED = 2**32 - 1
 
 Data = Annotated[
     str,
-    typer.Option(
-        help="cifar10, cifar100, or folder:PATH with a subfolder of images for each class."
-    ),
+    typer.Option(help="cifar10, cifar100, or folder:PATH with one subfolder of images per class."),
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Where CIFAR lies. Default: Keras's cache; downloaded if it is empty."),
+    typer.Option(
+        help="Folder that holds CIFAR. Default: Keras's cache; CIFAR is downloaded if missing."
+    ),
 ]
 RecipeName = Annotated[
-    str, typer.Option(help="Name, as `recipes` lists them, or path of a .toml file.")
+    str, typer.Option(help="Name of a recipe (`recipes` lists them), or path of a .toml file.")
 ]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", help="FIELD=VALUE in place of the recipe's; may be given again."),
+    typer.Option("--set", help="FIELD=VALUE: overrides a field of the recipe. Repeatable."),
 ]

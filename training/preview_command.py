@@ -16,20 +16,22 @@ def register(app: typer.Typer) -> None:
 
 
 def preview(
-    out: Annotated[Path, typer.Option("--out", help="PNG to write.")] = Path("preview.png"),
+    out: Annotated[Path, typer.Option("--out", help="PNG file to write.")] = Path("preview.png"),
     recipe: RecipeName = "quick",
     set_: Changes = None,
     data: Annotated[
         str, typer.Option(help="sample (bundled), cifar10, cifar100, or folder:PATH.")
     ] = "sample",
     data_dir: DataDir = None,
-    images: Annotated[int, typer.Option(min=1, max=256, help="How many images.")] = 40,
+    images: Annotated[int, typer.Option(min=1, max=256, help="Number of images.")] = 40,
     epoch: Annotated[
-        int, typer.Option(min=1, help="Epoch whose draws are shown; mixing ends before the last.")
+        int, typer.Option(min=1, help="Epoch to show; images are not mixed in the last epochs.")
     ] = 1,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the draws.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the augmentation.")
+    ] = 0,
 ) -> None:
-    """Writes a picture of training images as the model sees them, with their labels."""
+    """Writes a picture of augmented training images with their labels."""
     from rich.console import Console
 
     from training.datasets import load_split

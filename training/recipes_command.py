@@ -14,13 +14,14 @@ def register(app: typer.Typer) -> None:
 
 def recipes(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Recipes or .toml files to show. Default: all.")
+        list[str] | None,
+        typer.Argument(help="Recipes or .toml files to show. Default: all recipes."),
     ] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output.")
+        bool, typer.Option("--json", help="Print one JSON document on standard output.")
     ] = False,
 ) -> None:
-    """Shows the recipes, field by field, as --set takes them."""
+    """Shows the fields of the recipes, with the names that --set accepts."""
     from rich.console import Console
     from rich.table import Table
 

@@ -48,7 +48,9 @@ def resolve_recipe(
 def train(
     preset: Annotated[
         str,
-        typer.Option(help="Architecture: vit-tiny, vit-small-ds, or resnet9, a teacher for them."),
+        typer.Option(
+            help="Architecture: vit-tiny, vit-small-ds, or resnet9, which serves as their teacher."
+        ),
     ] = "vit-tiny",
     data: Data = "cifar10",
     data_dir: DataDir = None,
@@ -57,63 +59,65 @@ def train(
     ] = None,
     recipe: RecipeName = "quick",
     set_: Changes = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Short for --set epochs=…")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Same as --set epochs=…")] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Short for --set batch_size=…")
+        int | None, typer.Option(min=1, help="Same as --set batch_size=…")
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Short for --set optimizer.learning_rate=…")
+        float | None, typer.Option(help="Same as --set optimizer.learning_rate=…")
     ] = None,
     engine: Annotated[
         Literal["auto", "tensorflow", "tensorflow-xla", "jax", "torch"],
         typer.Option(
-            help="What computes; auto: KERAS_BACKEND, or the fastest that is installed, measured once."
+            help="Training backend; auto: KERAS_BACKEND, else the fastest one installed, measured once."
         ),
     ] = "auto",
     start_from: Annotated[
         str | None,
         typer.Option(
-            help="Model whose weights training starts from: bundled name, file, SavedModel or hf://…"
+            help="Model to take the initial weights from: bundled name, file, SavedModel or hf://…"
         ),
     ] = None,
     freeze: Annotated[
         Literal["none", "encoder"],
-        typer.Option(help="What keeps its weights; with encoder the head alone is trained."),
+        typer.Option(help="Part whose weights stay fixed; with encoder, only the head is trained."),
     ] = "none",
     teacher: Annotated[
         str | None,
-        typer.Option(
-            help="Model of the same classes whose answers are learnt from (distillation)."
-        ),
+        typer.Option(help="Teacher for distillation: a trained model of the same classes."),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=LARGEST_SEED, help="Decides everything random.")
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of everything random.")
     ] = 0,
     devices: Annotated[
         int | None,
-        typer.Option(min=1, help="Devices that share each batch. Default: all that can."),
+        typer.Option(
+            min=1, help="Number of devices that share each batch. Default: all usable ones."
+        ),
     ] = None,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        typer.Option(help="Of the products; auto: bfloat16 where the device has units for it."),
+        typer.Option(
+            help="Precision of matrix products; auto: bfloat16 where the hardware supports it."
+        ),
     ] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processor threads. Default: all cores.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last finished epoch.")
+        bool, typer.Option("--resume", help="Continue after the last finished epoch.")
     ] = False,
     data_note: Annotated[
-        str, typer.Option(help="What the card should say of the data, such as 'JPEG copy'.")
+        str, typer.Option(help="Note on the data for the model card, such as 'JPEG copy'.")
     ] = "",
     train_images: Annotated[
         int | None, typer.Option(min=1, help="Use only this many training images.")
     ] = None,
     stop_after: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this many epochs; --resume goes on.")
+        int | None, typer.Option(min=1, help="Stop after this many epochs; --resume continues.")
     ] = None,
 ) -> None:
-    """Trains a vision transformer for small datasets: model.keras, card.json, curves and logs.
+    """Trains a vision transformer and writes model.keras, card.json, curves and logs.
 
     Ctrl-C loses at most the current epoch. KERAS_BACKEND chooses tensorflow, jax or torch.
     """

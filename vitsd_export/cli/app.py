@@ -14,8 +14,8 @@ from vitsd_export.errors import EnvironmentProblem, UsageError, VitsdExportError
 
 app = typer.Typer(
     name="vitsd-export",
-    help="Exports Keras vision transformers for small datasets to ONNX, LiteRT and SavedModel; every "
-    "file is proven to answer as the Keras model does, on real images.",
+    help="Exports Keras vision transformers for small datasets to ONNX, LiteRT and SavedModel. Every "
+    "artifact is verified against the Keras model on real images.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -33,7 +33,7 @@ def _show_version(value: bool) -> None:
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Options of the program itself."""

@@ -40,52 +40,57 @@ def benchmark(
     ],
     reference: Annotated[
         str | None,
-        typer.Option(help="Model they were made from. Default: the bundled one they name."),
+        typer.Option(
+            help="Keras model they were exported from. Default: the bundled model their manifest names."
+        ),
     ] = None,
     preset: Preset = None,
     input_range: InputRange = None,
     custom_objects: CustomObjects = None,
     trust: Trust = False,
     data: Annotated[
-        str, typer.Option(help="Images: sample (bundled), cifar10, cifar100, or a folder.")
+        str, typer.Option(help="Test images: sample (bundled), cifar10, cifar100, or a folder.")
     ] = "sample",
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of cifar10 or cifar100. Default: Keras's cache.")
+        Path | None,
+        typer.Option(help="Folder that holds cifar10 or cifar100. Default: Keras's cache."),
     ] = None,
     runtime: Annotated[
         list[str] | None,
-        typer.Option(help="Only this runtime; may be given again.", metavar="NAME"),
+        typer.Option(help="Measure only in this runtime. Repeatable.", metavar="NAME"),
     ] = None,
     batches: Annotated[
-        str | None, typer.Option(help="Images in a call. Default: 1,8,32.", metavar="N,…")
+        str | None, typer.Option(help="Images per call. Default: 1,8,32.", metavar="N,…")
     ] = None,
     threads: Annotated[
-        str | None, typer.Option(help="Default: 1, 2 and all cores.", metavar="N,…")
+        str | None,
+        typer.Option(help="Threads of the runtime. Default: 1, 2 and all cores.", metavar="N,…"),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="Turns of each in a process.", show_default=False)
+        int | None, typer.Option(min=1, help="Measurement rounds per process.", show_default=False)
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A short look: one image, one thread.")
+        bool, typer.Option("--quick", help="Measure briefly: one image per call, one thread.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Also measure another model's artifact.")
+        bool, typer.Option("--force", help="Also measure an artifact of another model.")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the results, as JSON, here.")
+        Path | None, typer.Option("--output", "-o", help="JSON file for the results.")
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with plots here.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write tables as Markdown here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML file for a report with plots.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Markdown file for the tables.")] = None,
     compare: Annotated[
-        Path | None, typer.Option(help="Results of an older run; exit code 4 if worse.")
+        Path | None,
+        typer.Option(help="JSON results of an older run; exit code 4 if this run is worse."),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="With --compare: how much worse is no fault, as a share.")
+        float, typer.Option(min=0, help="With --compare: relative change that is still accepted.")
     ] = 0.1,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measures artifacts beside their Keras model: accuracy, latency, memory, size."""
+    """Measures accuracy, latency, memory and size of artifacts and of their Keras model."""
     from vitsd_export.benchmark import benchmark_artifacts
     from vitsd_export.measure.results import read_results
 

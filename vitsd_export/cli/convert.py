@@ -20,8 +20,10 @@ from vitsd_export.cli.state import State
 
 
 def convert(
-    source: Annotated[str, typer.Argument(help="What --model takes, such as hf://owner/name.")],
-    output: Annotated[Path, typer.Argument(help="The .keras file to write.")],
+    source: Annotated[
+        str, typer.Argument(help="Any source that --model accepts, such as hf://owner/name.")
+    ],
+    output: Annotated[Path, typer.Argument(help=".keras file to write.")],
     preset: Preset = None,
     input_range: InputRange = None,
     custom_objects: CustomObjects = None,
@@ -30,7 +32,7 @@ def convert(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Writes any source as a Keras 3 file, ready for every other command, training and Keras itself."""
+    """Converts any source to a Keras 3 file and checks that both give the same answers."""
     from vitsd_export.to_keras import convert_model
 
     with show_progress() as progress:

@@ -13,17 +13,19 @@ from vitsd_export.cli.state import State
 def copy_app(
     kind: Annotated[
         Literal["python", "web", "node"],
-        typer.Argument(help="Which app; python runs ONNX and LiteRT files, the others ONNX."),
+        typer.Argument(
+            help="Kind of app: python runs ONNX and LiteRT files, web and node run ONNX."
+        ),
     ],
     artifact: Artifact,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Output folder.")],
     force: Annotated[
         bool, typer.Option("--force", help="Write into a folder that is not empty.")
     ] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Writes a folder with an artifact and a small app that runs it with its runtime alone."""
+    """Writes a folder with an artifact and a small app that needs nothing but its runtime."""
     if kind == "web":
         from vitsd_export.web_site import write_site
 

@@ -21,7 +21,7 @@ from vitsd_export.pretrained import DEFAULT_MODEL
 
 def explain(
     model: Annotated[
-        str, typer.Argument(help="What --model takes; see `vitsd-export onnx --help`.")
+        str, typer.Argument(help="Any source that --model accepts; see `vitsd-export onnx --help`.")
     ] = DEFAULT_MODEL,
     preset: Preset = None,
     input_range: InputRange = None,
@@ -31,7 +31,7 @@ def explain(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Shows what each rewrite of the lowering takes out of a model, and the time limit that is left."""
+    """Shows what each rewrite removes from a model, and the roofline of the lowered graph."""
     from vitsd_export.explain import explain_lowering
 
     with show_progress() as progress:

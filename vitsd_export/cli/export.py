@@ -60,12 +60,17 @@ def onnx(
     scheme: Scheme = None,
     cpu: Annotated[
         Literal["avx2", "vnni", "arm"],
-        typer.Option(help="What integers are chosen for; avx2 is right everywhere."),
+        typer.Option(
+            help="Processor the 8-bit weights are chosen for; avx2 is correct on all of them."
+        ),
     ] = "avx2",
     opset: Annotated[
-        int | None, typer.Option(help="ONNX operator set, 13 to 26. Default: 21; not lowered, 17.")
+        int | None,
+        typer.Option(
+            help="ONNX opset, 13 to 26. Default: 21, or 17 for a model that is not lowered."
+        ),
     ] = None,
-    batch: Annotated[str, typer.Option(help="Images in a call: a number, or dynamic.")] = "dynamic",
+    batch: Annotated[str, typer.Option(help="Images per call: a number, or dynamic.")] = "dynamic",
     keep_float: KeepFloat = None,
     head_rank: HeadRank = "off",
     calibration_data: CalibrationData = "sample",
@@ -84,7 +89,7 @@ def onnx(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Exports to ONNX: one self-contained file for onnxruntime on every platform."""
+    """Exports to ONNX: one self-contained file for ONNX Runtime on every platform."""
     from vitsd_export.export import CalibrationSource, Target, default_name
 
     chosen = choose_scheme(scheme, quantize)
@@ -130,7 +135,7 @@ def tflite(
     output: Output = None,
     quantize: Quantize = False,
     scheme: Scheme = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images in a call.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Images per call.")] = 1,
     keep_float: KeepFloat = None,
     head_rank: HeadRank = "off",
     calibration_data: CalibrationData = "sample",
@@ -149,7 +154,7 @@ def tflite(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Exports to LiteRT (TensorFlow Lite) for Android, iOS, Raspberry Pi and microprocessors."""
+    """Exports to LiteRT (.tflite) for Android, iOS, Raspberry Pi and microcontrollers."""
     from vitsd_export.export import CalibrationSource, Target, default_name
 
     chosen = choose_scheme(scheme, quantize)
@@ -193,7 +198,7 @@ def saved_model(
     custom_objects: CustomObjects = None,
     trust: Trust = False,
     output: Output = None,
-    batch: Annotated[str, typer.Option(help="Images in a call: a number, or dynamic.")] = "dynamic",
+    batch: Annotated[str, typer.Option(help="Images per call: a number, or dynamic.")] = "dynamic",
     labels: Labels = None,
     answer: OutputMeaning = "probabilities",
     input: InputType = "uint8",
@@ -203,7 +208,7 @@ def saved_model(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Exports to a TensorFlow SavedModel folder for TensorFlow Serving and tf.saved_model.load."""
+    """Exports to a SavedModel folder for TensorFlow Serving and tf.saved_model.load."""
     from vitsd_export.export import Target, default_name
 
     path = output_path(output, default_name(model, "saved_model"))
@@ -229,7 +234,9 @@ def export_all(
     trust: Trust = False,
     output_dir: Annotated[
         Path,
-        typer.Option("--output-dir", "-o", help="Folder for the files; made if it is missing."),
+        typer.Option(
+            "--output-dir", "-o", help="Folder for the artifacts; created if it is missing."
+        ),
     ] = Path("out"),
     calibration_data: CalibrationData = "sample",
     calibration_data_dir: CalibrationDataDir = None,
@@ -247,7 +254,7 @@ def export_all(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Exports to all formats: SavedModel, and LiteRT and ONNX in float32 and int8."""
+    """Exports to every format: SavedModel, and LiteRT and ONNX in float32 and int8."""
     from vitsd_export.export import CalibrationSource, Target, default_name, make_folder
 
     make_folder(output_dir)
@@ -285,7 +292,7 @@ def export_all(
 
 
 def _run(targets: list[Any], calibration: Any = None, **options: Any) -> None:
-    """Exports targets and prints what came of them; one that misses its gate does not stop the others."""
+    """Exports the targets and prints the results; a target that fails its gate does not stop the others."""
     from vitsd_export.export import Export, VerificationFailed, check
 
     for target in targets:

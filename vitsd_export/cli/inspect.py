@@ -13,12 +13,12 @@ from vitsd_export.cli.state import State
 def inspect(
     artifact: Artifact,
     nodes: Annotated[
-        bool, typer.Option("--nodes", help="Also list the operators of an ONNX or LiteRT graph.")
+        bool, typer.Option("--nodes", help="Also list the operators of an ONNX or LiteRT file.")
     ] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Shows what is in an artifact: tensors, operators, labels, scheme, provenance."""
+    """Shows the tensors, operators, labels, scheme and provenance of an artifact."""
     from vitsd_export.inspection import inspect_artifact
 
     info = inspect_artifact(artifact)

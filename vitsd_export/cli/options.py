@@ -12,78 +12,85 @@ from vitsd_export.model.sources import options as sources
 Model = Annotated[
     str,
     typer.Option(
-        help="hf://owner/name, SavedModel folder, .keras or .h5 file, or bundled model.",
+        help="hf://owner/name, SavedModel folder, .keras or .h5 file, or the name of a bundled model.",
         show_default=True,
     ),
 ]
 Preset = Annotated[
-    str | None, typer.Option(help="Architecture of a weights file: vit-tiny or vit-small-ds.")
+    str | None, typer.Option(help="Architecture of a weights-only file: vit-tiny or vit-small-ds.")
 ]
 InputRange = Annotated[
     Literal["0-255", "0-1", "-1-1"] | None,
-    typer.Option(help="Pixels the model was trained on, if it does not scale them itself."),
+    typer.Option(help="Pixel range the model expects, if it does not rescale pixels itself."),
 ]
 CustomObjects = Annotated[
     str | None,
-    typer.Option(help="Python file with the model's own layers; it is run.", metavar="MODULE:FILE"),
+    typer.Option(
+        help="Python file that defines the model's custom layers. It is executed.",
+        metavar="MODULE:FILE",
+    ),
 ]
 Trust = Annotated[
     bool,
-    typer.Option("--trust", help="Run code inside the model (Lambda layers) with all your rights."),
+    typer.Option(
+        "--trust", help="Run code stored in the model (Lambda layers), with your permissions."
+    ),
 ]
 Labels = Annotated[
     str | None,
     typer.Option(
-        help="File with a class name a line, or CIFAR-100's fine or coarse ones. Default: the model's "
-        "own, else CIFAR's.",
+        help="File with one class name per line, or CIFAR-100's fine or coarse names. Default: the "
+        "model's own names, else CIFAR's.",
         metavar="FILE|fine|coarse",
     ),
 ]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Where it goes. Default: beside you.")
+    Path | None, typer.Option("--output", "-o", help="Output path. Default: the current folder.")
 ]
 OutputMeaning = Annotated[
-    Literal["probabilities", "logits"], typer.Option("--answer", help="What the file returns.")
+    Literal["probabilities", "logits"], typer.Option("--answer", help="What the artifact outputs.")
 ]
 InputType = Annotated[
-    Literal["uint8", "float32"], typer.Option("--input", help="Type of the pixels 0-255 it takes.")
+    Literal["uint8", "float32"], typer.Option("--input", help="Type of the input pixels, 0-255.")
 ]
 Verify = Annotated[
-    bool, typer.Option("--verify/--no-verify", help="Compare with Keras before the file is kept.")
+    bool,
+    typer.Option(
+        "--verify/--no-verify", help="Verify the artifact against Keras before writing it."
+    ),
 ]
 Lowering = Annotated[
     bool,
     typer.Option(
-        "--lowering/--no-lowering", help="Rewrite the model for inference; see `explain`."
+        "--lowering/--no-lowering", help="Lower the model to an inference graph; see `explain`."
     ),
 ]
 NoRewrite = Annotated[
     list[str] | None,
-    typer.Option("--no-rewrite", help="Leave a rewrite out; may be given again.", metavar="NAME"),
+    typer.Option("--no-rewrite", help="Skip this rewrite. Repeatable.", metavar="NAME"),
 ]
 CalibrationData = Annotated[
     str,
-    typer.Option(
-        help="Training images that set int8 ranges: sample (bundled), cifar10, cifar100, or a folder."
-    ),
+    typer.Option(help="Calibration images: sample (bundled), cifar10, cifar100, or a folder."),
 ]
 CalibrationDataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder of cifar10 or cifar100. Default: Keras's cache."),
+    typer.Option(help="Folder that holds cifar10 or cifar100. Default: Keras's cache."),
 ]
-CalibrationSamples = Annotated[int, typer.Option(min=1, help="How many of them.")]
-CalibrationSeed = Annotated[int, typer.Option(min=0, help="Which of them.")]
+CalibrationSamples = Annotated[int, typer.Option(min=1, help="Number of calibration images.")]
+CalibrationSeed = Annotated[
+    int, typer.Option(min=0, help="Seed that selects the calibration images.")
+]
 CalibrationSplit = Annotated[
-    Literal["train", "test"], typer.Option(help="Which split of them; test only with --force.")
+    Literal["train", "test"], typer.Option(help="Split to take them from; test needs --force.")
 ]
 CalibrationMethod = Annotated[
     Literal["minmax", "percentile", "entropy", "mse"] | None,
-    typer.Option(
-        help="How ranges follow from them, where a scheme takes any. Default: the scheme's."
-    ),
+    typer.Option(help="How activation ranges are calibrated. Default: the scheme's own method."),
 ]
 Force = Annotated[
-    bool, typer.Option("--force", help="Calibrate on test images, or on very few, all the same.")
+    bool,
+    typer.Option("--force", help="Allow calibration on test images, or on fewer than 16 images."),
 ]
 Scheme = Annotated[
     str | None,
@@ -94,21 +101,20 @@ Quantize = Annotated[
 ]
 KeepFloat = Annotated[
     list[str] | None,
-    typer.Option(
-        "--keep-float", help="Leave a layer in float; may be given again.", metavar="NAME"
-    ),
+    typer.Option("--keep-float", help="Keep this layer in float32. Repeatable.", metavar="NAME"),
 ]
 HeadRank = Annotated[
     str,
     typer.Option(
-        help="Width that the head's wide layers are narrowed to inside: a number, auto or off."
+        help="Rank of the low-rank factorization of the head's wide layers: a number, auto or off."
     ),
 ]
 Json = Annotated[
-    bool, typer.Option("--json", callback=set_json, help="One JSON document on standard output.")
+    bool,
+    typer.Option("--json", callback=set_json, help="Print one JSON document on standard output."),
 ]
 Debug = Annotated[
-    bool, typer.Option("--debug", callback=set_debug, help="Show the traceback of an error.")
+    bool, typer.Option("--debug", callback=set_debug, help="Print the traceback of an error.")
 ]
 Artifact = Annotated[Path, typer.Argument(help="ONNX or LiteRT file, or SavedModel folder.")]
 

@@ -12,12 +12,12 @@ from vitsd_export.cli.state import State
 
 def predict(
     artifact: Artifact,
-    images: Annotated[list[Path], typer.Argument(help="Pictures of any size.")],
-    top: Annotated[int, typer.Option(min=1, help="Classes to name.")] = 5,
+    images: Annotated[list[Path], typer.Argument(help="Image files of any size.")],
+    top: Annotated[int, typer.Option(min=1, help="Number of classes to print.")] = 5,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Classifies pictures with an artifact."""
+    """Classifies images with an artifact."""
     from vitsd_export.prediction import predict as run
     from vitsd_export.runtimes import open_runner
 

@@ -27,7 +27,7 @@ from vitsd_export.pretrained import DEFAULT_MODEL
 
 def quantize(
     model: Annotated[
-        str, typer.Argument(help="What --model takes; see `vitsd-export onnx --help`.")
+        str, typer.Argument(help="Any source that --model accepts; see `vitsd-export onnx --help`.")
     ] = DEFAULT_MODEL,
     preset: Preset = None,
     input_range: InputRange = None,
@@ -38,30 +38,38 @@ def quantize(
         Literal["litert", "onnx"], typer.Option(help="Format of the artifact.")
     ] = "onnx",
     max_drop: Annotated[
-        float, typer.Option(help="Points of top-1 that may be lost on held-out training images.")
+        float,
+        typer.Option(
+            help="Accepted loss of top-1 accuracy on held-out training images, in points."
+        ),
     ] = 0.3,
     objective: Annotated[
-        Literal["latency", "size"], typer.Option(help="What is to be least.")
+        Literal["latency", "size"], typer.Option(help="What to minimize.")
     ] = "latency",
     scheme: Annotated[
-        list[str] | None, typer.Option(help="Scheme to try; may be given again. Default: all.")
+        list[str] | None, typer.Option(help="Scheme to try. Repeatable. Default: all.")
     ] = None,
     cpu: Annotated[
-        Literal["avx2", "vnni", "arm"], typer.Option(help="What ONNX integers are chosen for.")
+        Literal["avx2", "vnni", "arm"],
+        typer.Option(help="Processor the 8-bit weights of ONNX are chosen for."),
     ] = "avx2",
     calibration_data: CalibrationData = "sample",
     calibration_data_dir: CalibrationDataDir = None,
     calibration_samples: CalibrationSamples = 512,
     calibration_seed: CalibrationSeed = 0,
-    plot: Annotated[Path | None, typer.Option(help="PNG to draw the candidates into.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="PNG file for a plot of the candidates.")
+    ] = None,
     state: Annotated[
         Path | None,
-        typer.Option(help="Where measurements are kept. Default: beside the artifact."),
+        typer.Option(
+            help="File that keeps the measurements, so that a search can resume. Default: beside the output."
+        ),
     ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Finds the fastest or smallest artifact within a loss of accuracy, and writes it."""
+    """Searches for the fastest or smallest artifact within an accepted loss of accuracy."""
     from vitsd_export.export import CalibrationSource, default_name
     from vitsd_export.quantize import quantize_model
 

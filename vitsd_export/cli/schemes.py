@@ -8,7 +8,7 @@ from vitsd_export.cli.state import State
 
 
 def schemes(json: Json = False, debug: Debug = False) -> None:
-    """Lists the numeric schemes: what they store in fewer bits, and where such files run."""
+    """Lists the numeric schemes: how each stores weights, and where its files run."""
     from vitsd_export.quantization.schemes import SCHEMES
 
     if State.json:

@@ -12,22 +12,29 @@ from vitsd_export.cli.state import State
 
 def sensitivity(
     model: Annotated[
-        str, typer.Argument(help="What it was made from; or a float32 artifact of it.")
+        str,
+        typer.Argument(
+            help="Model the artifact was exported from, or a float32 artifact of that model."
+        ),
     ],
     artifact: Artifact,
     preset: Preset = None,
     data: Annotated[
-        str, typer.Option(help="Training images: sample (bundled), cifar10, cifar100, or a folder.")
+        str,
+        typer.Option(
+            help="Images: sample (bundled), cifar10, cifar100, or a folder; always their training split."
+        ),
     ] = "sample",
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of cifar10 or cifar100. Default: Keras's cache.")
+        Path | None,
+        typer.Option(help="Folder that holds cifar10 or cifar100. Default: Keras's cache."),
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="How many of them.")] = 128,
-    plot: Annotated[Path | None, typer.Option(help="PNG to draw the layers into.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Number of images.")] = 128,
+    plot: Annotated[Path | None, typer.Option(help="PNG file for a plot of the layers.")] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Shows which layers of an ONNX or LiteRT file lose most to quantization, the worst first."""
+    """Ranks the layers of an ONNX or LiteRT file by their quantization error, worst first."""
     from vitsd_export.layer_sensitivity import artifact_sensitivity
 
     with show_progress() as progress:

@@ -13,17 +13,17 @@ from vitsd_export.cli.state import State
 def serving_config(
     server: Annotated[
         Literal["triton", "tf-serving"],
-        typer.Argument(help="triton serves an ONNX file, tf-serving a SavedModel."),
+        typer.Argument(help="Server: triton takes an ONNX file, tf-serving a SavedModel."),
     ],
     artifact: Artifact,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Output folder.")],
     name: Annotated[
-        str | None, typer.Option(help="Name that clients call the model by. Default: the file's.")
+        str | None, typer.Option(help="Model name that clients use. Default: the artifact's name.")
     ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Writes the folder from which a server answers with an artifact, and how to start it."""
+    """Writes the model folder of an inference server, and prints the command that starts it."""
     from vitsd_export.serving_config import write_serving_config
 
     written = write_serving_config(server, artifact, output, name=name)

@@ -12,13 +12,13 @@ from vitsd_export.cli.state import State
 def snippet(
     language: Annotated[
         Literal["kotlin", "swift", "c", "cpp", "python", "javascript"],
-        typer.Argument(help="Language of the app."),
+        typer.Argument(help="Programming language."),
     ],
     artifact: Artifact,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Prints code that runs an artifact, with its names, shapes and labels filled in."""
+    """Prints code that runs an artifact, with its tensor names, shapes and labels."""
     from vitsd_export.snippets import write_snippet
 
     code = write_snippet(language, artifact)

@@ -26,25 +26,28 @@ def verify(
     ],
     reference: Annotated[
         str | None,
-        typer.Option(help="Model they were made from. Default: the bundled one they name."),
+        typer.Option(
+            help="Keras model they were exported from. Default: the bundled model their manifest names."
+        ),
     ] = None,
     preset: Preset = None,
     input_range: InputRange = None,
     custom_objects: CustomObjects = None,
     trust: Trust = False,
     data: Annotated[
-        str, typer.Option(help="Images: sample (bundled), cifar10, cifar100, or a folder.")
+        str, typer.Option(help="Test images: sample (bundled), cifar10, cifar100, or a folder.")
     ] = "sample",
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of cifar10 or cifar100. Default: Keras's cache.")
+        Path | None,
+        typer.Option(help="Folder that holds cifar10 or cifar100. Default: Keras's cache."),
     ] = None,
     scheme: Annotated[
-        str | None, typer.Option(help="Whose limits apply. Default: the artifact's own.")
+        str | None, typer.Option(help="Scheme whose gate applies. Default: the artifact's own.")
     ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Proves again that artifacts answer as their Keras model does; exit code 4 if one does not."""
+    """Re-verifies artifacts against their Keras model; exit code 4 if one fails."""
     from vitsd_export.verify import verify_all
 
     with show_progress() as progress:

@@ -15,25 +15,25 @@ from vitsd_export.cli.state import State
 
 def web(
     artifact: Annotated[Path, typer.Argument(help="ONNX file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("site"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Output folder.")] = Path("site"),
     serve: Annotated[
-        bool, typer.Option("--serve", help="Then serve it to this machine, until Ctrl-C.")
+        bool, typer.Option("--serve", help="Serve the folder on this machine until Ctrl-C.")
     ] = False,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="For --serve; 0: any that is free.")
+        int, typer.Option(min=0, max=65535, help="Port for --serve; 0 picks a free one.")
     ] = 8000,
     runtime: Annotated[
         Path | None,
         typer.Option(
-            help="Unpacked npm package onnxruntime-web. Default: downloaded once, through npm.",
+            help="Unpacked npm package onnxruntime-web. Default: npm downloads it once.",
             metavar="DIR",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a site that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing site.")] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Writes a web page that classifies pictures in the browser with an ONNX file."""
+    """Writes a web page that classifies images in the browser with an ONNX file."""
     from vitsd_export.web_server import SiteServer
     from vitsd_export.web_site import write_site
 
