@@ -1,11 +1,11 @@
 # Tasks of a developer; `make` lists them. They use the environment in .venv, which `make setup` creates.
-.PHONY: help setup test slow lint format types walls bench ci
+.PHONY: help setup test slow lint format docs bench ci
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
 setup: ## creates .venv with everything for development
-	python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pre-commit install
+	python3 -m venv .venv && .venv/bin/pip install -e '.[test,docs]' && .venv/bin/pre-commit install
 
 test: ## fast tests
 	.venv/bin/pytest
@@ -18,6 +18,9 @@ lint: ## ruff, its format, mypy, import contracts
 
 format: ## formats the code
 	.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+
+docs: ## the documentation site, into build/site
+	.venv/bin/mkdocs build --strict
 
 bench: ## the main artifacts beside the stock ones
 	.venv/bin/python -m benchmarks --quick

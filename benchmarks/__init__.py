@@ -1,1 +1,1 @@
-"""Measurements of what the README claims: `python -m benchmarks --help`."""
+"""Measurements of what README and docs claim: `python -m benchmarks --help`."""

@@ -16,7 +16,7 @@ from vitsd_export.errors import VitsdExportError
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 app.callback(invoke_without_command=True)(suite)
 app.command()(readme)
-Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
+Json = Annotated[Path | None, typer.Option("--json", help="JSON file for the figures.")]
 
 
 def _report(message: str) -> None:
@@ -25,11 +25,11 @@ def _report(message: str) -> None:
 
 @app.command()
 def commands(
-    runs: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 3,
-    stock: Annotated[bool, typer.Option(help="Time tf2onnx alone too.")] = True,
+    runs: Annotated[int, typer.Option(min=1, help="Rounds; the median is reported.")] = 3,
+    stock: Annotated[bool, typer.Option(help="Also time tf2onnx alone.")] = True,
     json: Json = None,
 ) -> None:
-    """Wall time and peak memory of `vitsd-export --help` and of the ONNX exports."""
+    """Measures wall time and peak memory of `vitsd-export --help` and of the ONNX exports."""
     from benchmarks.startup_and_export import time_commands, to_json
 
     times = time_commands(runs=runs, stock=stock, report=_report)
@@ -53,11 +53,11 @@ def lowering(
         Path | None, typer.Option(help=".keras file. Default: an untrained vit-small-ds.")
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="Keeps the artifacts there, and uses those that are.")
+        Path | None, typer.Option(help="Folder that keeps the artifacts for the next run.")
     ] = None,
     json: Json = None,
 ) -> None:
-    """Latency of the lowered artifacts beside those of the stock converters, and each rewrite's gain."""
+    """Measures the lowered artifacts against the stock converters', and the gain of each rewrite."""
     from benchmarks.lowering import measure_lowering, to_json
     from benchmarks.untrained import untrained_model
 
@@ -93,16 +93,24 @@ def lowering(
 
 @app.command()
 def training(
-    recipes: Annotated[list[str] | None, typer.Argument(help="Default: quick, strong.")] = None,
-    preset: Annotated[str, typer.Option(help="vit-tiny or vit-small-ds.")] = "vit-tiny",
-    data: Annotated[str, typer.Option(help="sample, cifar10 or cifar100.")] = "sample",
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of cifar10 or cifar100.")] = None,
-    images: Annotated[int, typer.Option(min=1, help="Images in a pass.")] = 2560,
-    batch_size: Annotated[int, typer.Option(min=2, help="Images in a step.")] = 256,
-    rounds: Annotated[int, typer.Option(min=1, help="Timed passes; the median counts.")] = 5,
+    recipes: Annotated[
+        list[str] | None, typer.Argument(help="Recipes to time. Default: quick, strong.")
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="Architecture: vit-tiny or vit-small-ds.")
+    ] = "vit-tiny",
+    data: Annotated[
+        str, typer.Option(help="Images: sample (bundled), cifar10 or cifar100.")
+    ] = "sample",
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder that holds cifar10 or cifar100.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="Images per pass.")] = 2560,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images per step.")] = 256,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed passes; the median is reported.")] = 5,
     json: Json = None,
 ) -> None:
-    """Speed of a training step beside `model.fit` on Keras's preprocessing layers."""
+    """Measures a training step against `model.fit` on Keras's preprocessing layers."""
     from benchmarks.training_step import time_training_step, to_json
     from vitsd_export.data.labels import CIFAR10_CLASSES
     from vitsd_export.data.sample import choose_images

@@ -1,4 +1,4 @@
-"""`python -m benchmarks readme`: stored results, and the README's tables from them."""
+"""`python -m benchmarks readme`: stores results, and generates the tables of README and docs from them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,8 @@ from vitsd_export.errors import InputError
 
 _ROOT = Path(__file__).parents[1]
 README = _ROOT / "README.md"
+# Every figure; the README has some of them.
+BENCHMARKS = _ROOT / "docs" / "benchmarks.md"
 # The first run's has accuracy, the second's times and sizes of a larger model.
 STORED = (
     _ROOT / "benchmarks" / "results" / "suite.json",
@@ -19,25 +21,28 @@ STORED = (
 def readme(
     results: Annotated[
         list[Path] | None,
-        typer.Argument(help="results.json of runs to store first; without, those that are stored."),
+        typer.Argument(help="results.json of runs to store first. Default: use the stored runs."),
     ] = None,
 ) -> None:
-    """Stores runs in benchmarks/results and makes the README's tables of them."""
-    store_and_write(results or [], STORED, README)
+    """Stores runs in benchmarks/results, and generates the tables of README and docs/benchmarks.md."""
+    store_and_write(results or [], STORED, readme=README, benchmarks=BENCHMARKS)
 
 
-def store_and_write(sources: list[Path], stored: tuple[Path, ...], readme: Path) -> None:
-    """Stores runs, reduced, and writes the README's tables from what is stored.
+def store_and_write(
+    sources: list[Path], stored: tuple[Path, ...], *, readme: Path, benchmarks: Path
+) -> None:
+    """Stores runs, reduced, and writes the tables of what is stored.
 
     Args:
         sources: Runs to store, in the order of `stored`; what is stored stays where there is none.
         stored: Where they are kept.
-        readme: The README, with the tables' markers.
+        readme: The README, with the markers of its table.
+        benchmarks: The page of all tables, with their markers.
 
     Raises:
-        InputError: If a run cannot be read, there are too many, or the README has no markers.
+        InputError: If a run cannot be read, there are too many, or a page has no markers.
     """
-    from benchmarks.suite.readme import replace_tables
+    from benchmarks.suite.readme import replace_between_markers, summary, tables
     from benchmarks.suite.storing import reduce
     from vitsd_export.measure.results import read_results, write_results
 
@@ -47,4 +52,6 @@ def store_and_write(sources: list[Path], stored: tuple[Path, ...], readme: Path)
     for run, target in zip(runs, stored, strict=False):
         write_results(reduce(run), target)
     kept = [read_results(path) for path in stored if path.exists()]
-    readme.write_text(replace_tables(readme.read_text(encoding="utf-8"), kept), encoding="utf-8")
+    for page, content in ((readme, summary(kept[0], kept[-1])), (benchmarks, tables(kept))):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(replace_between_markers(text, content), encoding="utf-8")

@@ -32,65 +32,70 @@ _WIDTH = None if sys.stdout.isatty() else 200
 def suite(
     context: typer.Context,
     quick: Annotated[
-        bool, typer.Option("--quick", help="The main files in three minutes (the default).")
+        bool, typer.Option("--quick", help="Measure the main artifacts, three minutes (default).")
     ] = False,
     full: Annotated[
         bool,
-        typer.Option("--full", help="Every scheme, peer and runtime; goes on where it broke off."),
+        typer.Option(
+            "--full", help="Measure every scheme, baseline and runtime; resumes an interrupted run."
+        ),
     ] = False,
     model: Annotated[
-        str, typer.Option(help="Trained model: bundled name, file, folder.")
+        str, typer.Option(help="Trained model: bundled name, file or folder.")
     ] = DEFAULT_MODEL,
     timed_model: Annotated[
         str | None,
         typer.Option(
-            help="A second model, for times and sizes: a preset (untrained), file, folder, or none. "
+            help="Second model, for latency and size: a preset (untrained), file, folder, or none. "
             f"Default: {_FULL_TIMED_MODEL} with --full.",
             show_default=False,
         ),
     ] = None,
     head_rank: Annotated[
-        int, typer.Option(help="Rank to try on a preset's wide head, with --full; 0 for none.")
+        int, typer.Option(help="With --full: rank of the low-rank head to measure; 0 for none.")
     ] = _HEAD_RANK,
     data: Annotated[
-        str, typer.Option(help="Test images: sample, cifar10, cifar100, folder.")
+        str, typer.Option(help="Test images: sample (bundled), cifar10, cifar100, or a folder.")
     ] = "sample",
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of cifar10 or cifar100.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder that holds cifar10 or cifar100.")
+    ] = None,
     output: Annotated[
-        Path, typer.Option(help="Folder for results.json, report.md, index.html, PNGs.")
+        Path, typer.Option(help="Folder for results.json, report.md, index.html and PNGs.")
     ] = Path("out/benchmarks"),
     batches: Annotated[
-        str | None, typer.Option(help="Images in a call.", metavar="N,…", show_default=False)
+        str | None, typer.Option(help="Images per call.", metavar="N,…", show_default=False)
     ] = None,
     threads: Annotated[
-        str | None, typer.Option(help="Threads.", metavar="N,…", show_default=False)
+        str | None, typer.Option(help="Threads of the runtime.", metavar="N,…", show_default=False)
     ] = None,
     rounds: Annotated[
         int | None,
-        typer.Option(min=1, help="Turns of each file in a process.", show_default=False),
+        typer.Option(min=1, help="Measurement rounds per process.", show_default=False),
     ] = None,
     seconds: Annotated[
         float | None,
-        typer.Option(help="Time of a file at one batch size and thread count.", show_default=False),
+        typer.Option(help="Seconds per artifact, batch size and thread count.", show_default=False),
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="Only what has this in its name (repeatable).")
+        list[str] | None,
+        typer.Option(help="Measure only candidates with this in their name. Repeatable."),
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew after a run was broken off.")
+        bool, typer.Option("--fresh", help="Start over instead of resuming an interrupted run.")
     ] = False,
     compare: Annotated[
         Path | None,
-        typer.Option(help="results.json of an earlier run; exit 4 if this one is worse."),
+        typer.Option(help="results.json of an earlier run; exit code 4 if this run is worse."),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="With --compare: how much worse is no fault, as a share.")
+        float, typer.Option(min=0, help="With --compare: relative change that is still accepted.")
     ] = 0.1,
 ) -> None:
-    """Measures our artifacts beside those of other tools, and the machine.
+    """Measures the artifacts of vitsd-export and of other tools on this machine.
 
-    Without a command: parity with Keras, accuracy, latency, memory and size of every artifact in its runtime,
-    and the share of what the machine could do.
+    Without a command: parity with Keras, accuracy, latency, memory, size and share of the roofline of every
+    artifact in its runtime.
     """
     if context.invoked_subcommand is not None:
         return

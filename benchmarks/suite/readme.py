@@ -1,4 +1,4 @@
-"""The README's tables of the benchmarks, made from stored results alone, so that they cannot drift."""
+"""The benchmark tables of README.md and docs/benchmarks.md, generated from stored results alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -8,6 +8,20 @@ from vitsd_export.errors import InputError
 from vitsd_export.measure.results import Interval, LatencyFigures, Results, Row
 
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
+# The candidates of the README's table, in its order.
+SUMMARY = (
+    "tf2onnx float32",
+    "onnxruntime quantize_static",
+    "onnx float32",
+    "onnx int8",
+    "tf.lite float32",
+    "tf.lite full-int8",
+    "litert float32",
+    "litert int8",
+    "litert int4",
+    "keras export saved-model",
+    "saved-model float32",
+)
 _NOTHING = ""
 _RUNTIMES: Mapping[str, str] = {
     "onnxruntime": "onnxruntime",
@@ -21,25 +35,62 @@ _RUNTIMES: Mapping[str, str] = {
 }
 
 
-def replace_tables(readme: str, runs: Sequence[Results]) -> str:
-    """Returns a README with the tables between the markers made anew.
+def replace_between_markers(page: str, content: str) -> str:
+    """Returns a page with new content between its markers.
 
     Args:
-        readme: Its text.
-        runs: Results of runs: the first for accuracy, each for its own times.
+        page: Text of the page.
+        content: What goes between the markers.
 
     Raises:
-        InputError: If the markers are missing or not in order.
+        InputError: If the markers are missing or out of order.
     """
-    before, begin, rest = readme.partition(BEGIN)
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise InputError(f"The README has no lines {BEGIN} and {END}, between which the tables go.")
-    return f"{before}{BEGIN}\n{tables(runs)}\n{END}{after}"
+        raise InputError(
+            f"The page has no lines {BEGIN} and {END}, between which the tables belong."
+        )
+    return f"{before}{BEGIN}\n{content}\n{END}{after}"
+
+
+def summary(accurate: Results, timed: Results) -> str:
+    """Returns the README's table: accuracy of the trained model, size and time of the larger one.
+
+    Args:
+        accurate: Run of the trained model.
+        timed: Run of the larger model.
+    """
+    top1, figures = _by_name(accurate), _by_name(timed)
+    names = (accurate.model["name"], timed.model["name"])
+    lines = [
+        ["runtime", "artifact", f"top-1, {names[0]}", f"size, {names[1]}", "p50", "÷ stock"],
+        ["---"] * 6,
+    ]
+    for name in SUMMARY:
+        if name not in top1 or name not in figures:
+            continue
+        row = figures[name]
+        accuracy, latency = top1[name].accuracy, _latency(row, 1, 1)
+        lines.append(
+            [
+                _RUNTIMES.get(row.candidate.runtime, row.candidate.runtime),
+                _name(row),
+                f"{accuracy.top1.value:.2%}" if accuracy else _NOTHING,
+                f"{row.size.bytes / 1e6:.2f} MB" if row.size else _NOTHING,
+                f"{latency.p50:.2f} ms" if latency else _NOTHING,
+                f"{latency.ratio.value:.2f}" if latency and latency.ratio else _NOTHING,
+            ]
+        )
+    return _as_table(lines)
+
+
+def _by_name(results: Results) -> dict[str, Row]:
+    return {row.candidate.name: row for row in results.rows}
 
 
 def tables(runs: Sequence[Results]) -> str:
-    """Returns a table for each run, with what was run, when and where."""
+    """Returns one table per run, with its command, date and machine."""
     return "\n\n".join(f"{_heading(run)}\n\n{_table(run)}" for run in runs)
 
 
@@ -67,10 +118,10 @@ def _table(results: Results) -> str:
     headings = ["runtime", "artifact", *(["top-1"] if has_accuracy else [])]
     headings += ["agrees with Keras", "max difference", "size"]
     for count in threads:
-        headings += [f"p50, {_threads(count)}", "by stock"]
+        headings += [f"p50, {_threads(count)}", "÷ stock"]
     if several > 1:
         headings.append(f"images/s, batch {several}, {_threads(threads[-1])}")
-    headings += ["peak memory", "share of limit"]
+    headings += ["peak memory", "of roofline"]
     lines = [headings, ["---"] * len(headings)]
     order = list(dict.fromkeys(row.candidate.runtime for row in results.rows))
     for row in sorted(results.rows, key=lambda row: order.index(row.candidate.runtime)):
@@ -84,6 +135,10 @@ def _table(results: Results) -> str:
         else:
             cells += _figures(row, threads, several, has_accuracy)
         lines.append(cells)
+    return _as_table(lines)
+
+
+def _as_table(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

@@ -58,7 +58,7 @@ def test_integer_peer_is_small_and_runs(
 
 @pytest.mark.slow
 def test_onnx_of_keras_is_made_but_does_not_load(made: dict[str, Made]) -> None:
-    """Where a release of tf2onnx learns `Erfc`, this fails, and the README is to be changed."""
+    """Where a release of tf2onnx learns `Erfc`, this fails, and README and docs are to be changed."""
     path = made["keras export onnx"].path
     assert path is not None
     with pytest.raises(InputError, match="Erfc"):

@@ -1,22 +1,23 @@
-"""The README's tables come from stored results and from nothing else."""
+"""The benchmark tables of README and docs come from stored results and from nothing else."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from benchmarks.readme_command import README, STORED, store_and_write
-from benchmarks.suite.readme import BEGIN, END, replace_tables, tables
+from benchmarks.readme_command import BENCHMARKS, README, STORED, store_and_write
+from benchmarks.suite.readme import BEGIN, END, replace_between_markers, summary, tables
 from tests.benchmarks.some_results import some_results, some_row
 from vitsd_export.errors import InputError
 from vitsd_export.measure.results import read_results, write_results
 
 
-def test_readme_holds_what_the_stored_results_give() -> None:
+def test_pages_hold_what_the_stored_results_give() -> None:
     runs = [read_results(path) for path in STORED if path.exists()]
-    text = README.read_text(encoding="utf-8")
     assert runs
-    assert replace_tables(text, runs) == text, "run: python -m benchmarks readme"
+    for page, content in ((BENCHMARKS, tables(runs)), (README, summary(runs[0], runs[-1]))):
+        text = page.read_text(encoding="utf-8")
+        assert replace_between_markers(text, content) == text, "run: python -m benchmarks readme"
 
 
 def test_table_has_every_row_and_its_figures() -> None:
@@ -35,7 +36,7 @@ def test_table_has_every_row_and_its_figures() -> None:
     assert figures["p50, 2 threads"] == "1.50 ms"
     assert figures["images/s, batch 32, 2 threads"] == "1067"
     assert figures["peak memory"] == "70 MB"
-    assert figures["share of limit"] == "40%"
+    assert figures["of roofline"] == "40%"
     assert ours[columns.index("p50, 1 thread") + 1] == "0.50 (0.48–0.52)"
     # A bar or a line break in a reason would end the cell.
     assert failed[2] == r"failed: /tmp/file.onnx refused: Erfc \| is no operator of ONNX"
@@ -48,27 +49,39 @@ def test_broken_off_run_says_so() -> None:
     assert "broken off" in tables([dataclasses.replace(some_results(), finished=None)])
 
 
+def test_summary_joins_accuracy_and_times_by_candidate() -> None:
+    import dataclasses
+
+    accurate = some_results()
+    timed = dataclasses.replace(
+        some_results(dataclasses.replace(some_row(), accuracy=None)), model={"name": "large"}
+    )
+    columns, _, *rows = (_cells(line) for line in summary(accurate, timed).splitlines())
+    assert columns[2:4] == [f"top-1, {accurate.model['name']}", "size, large"]
+    assert rows == [["onnxruntime", "**onnx int8**", "80.00%", "2.00 MB", "2.00 ms", "0.50"]]
+
+
 def test_only_what_is_between_the_markers_changes() -> None:
     text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    new = replace_tables(text, [some_results()])
-    assert new.startswith(f"before\n{BEGIN}\n**vit-tiny")
-    assert new.endswith(f"|\n{END}\nafter\n")
-    assert "old" not in new
-    assert replace_tables(new, [some_results()]) == new
+    new = replace_between_markers(text, "new")
+    assert new == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+    assert replace_between_markers(new, "new") == new
 
 
 @pytest.mark.parametrize("text", ["nothing", f"{BEGIN} no end", f"{END} before {BEGIN}"])
-def test_missing_markers_are_told(text: str) -> None:
+def test_missing_markers_are_an_error(text: str) -> None:
     with pytest.raises(InputError, match="benchmarks:begin"):
-        replace_tables(text, [some_results()])
+        replace_between_markers(text, "new")
 
 
 def test_runs_are_stored_without_what_makes_them_large(tmp_path: Path) -> None:
-    run, readme = tmp_path / "results.json", tmp_path / "README.md"
+    run = tmp_path / "results.json"
+    readme, benchmarks = tmp_path / "README.md", tmp_path / "benchmarks.md"
     stored = (tmp_path / "suite.json", tmp_path / "suite-timed.json")
-    readme.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    for page in (readme, benchmarks):
+        page.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
     write_results(some_results(), run)
-    store_and_write([run], stored, readme)
+    store_and_write([run], stored, readme=readme, benchmarks=benchmarks)
     assert "thumbnail" not in stored[0].read_text(encoding="utf-8")
     assert "/tmp/file.onnx" not in stored[0].read_text(encoding="utf-8")
     assert not stored[1].exists()
@@ -79,9 +92,10 @@ def test_runs_are_stored_without_what_makes_them_large(tmp_path: Path) -> None:
         assert (small.rounds, small.p50) == (large.rounds, large.p50)
         ends = (min(small.samples), max(small.samples))
         assert ends == pytest.approx((min(large.samples), max(large.samples)), abs=1e-3)
-    before = readme.read_text(encoding="utf-8")
-    store_and_write([], stored, readme)
-    assert readme.read_text(encoding="utf-8") == before
+    before = [page.read_text(encoding="utf-8") for page in (readme, benchmarks)]
+    assert "**onnx int8**" in before[0]
+    store_and_write([], stored, readme=readme, benchmarks=benchmarks)
+    assert [page.read_text(encoding="utf-8") for page in (readme, benchmarks)] == before
 
 
 def test_few_samples_are_all_kept(tmp_path: Path) -> None:
@@ -97,7 +111,12 @@ def test_few_samples_are_all_kept(tmp_path: Path) -> None:
 
 def test_too_many_runs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="At most 1"):
-        store_and_write([tmp_path / "a", tmp_path / "b"], (tmp_path / "c",), tmp_path / "d")
+        store_and_write(
+            [tmp_path / "a", tmp_path / "b"],
+            (tmp_path / "c",),
+            readme=tmp_path / "d",
+            benchmarks=tmp_path / "e",
+        )
 
 
 def _cells(line: str) -> list[str]:
