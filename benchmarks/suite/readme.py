@@ -123,6 +123,8 @@ def _table(results: Results) -> str:
         headings.append(f"images/s, batch {several}, {_threads(threads[-1])}")
     headings += ["peak memory", "of roofline"]
     lines = [headings, ["---"] * len(headings)]
+    # Below the table: a reason of several lines would squeeze its columns.
+    notes: list[str] = []
     order = list(dict.fromkeys(row.candidate.runtime for row in results.rows))
     for row in sorted(results.rows, key=lambda row: order.index(row.candidate.runtime)):
         runtime = _RUNTIMES.get(row.candidate.runtime, row.candidate.runtime)
@@ -130,12 +132,13 @@ def _table(results: Results) -> str:
         reason = row.failure or row.skipped
         if reason is not None:
             kind = "failed" if row.failure else "skipped"
-            cells.append(f"{kind}: {_escape(reason)}")
+            cells.append(kind)
+            notes.append(f"- {_name(row)} {kind}: {_escape(reason)}")
             cells += [_NOTHING] * (len(headings) - len(cells))
         else:
             cells += _figures(row, threads, several, has_accuracy)
         lines.append(cells)
-    return _as_table(lines)
+    return "\n\n".join((_as_table(lines), *(["\n".join(notes)] if notes else [])))
 
 
 def _as_table(lines: Sequence[Sequence[str]]) -> str:

@@ -237,7 +237,7 @@ def _ratios(results: Results, setting: Setting) -> "Figure | None":
         if any(kind == verdict for _, _, verdict in found):
             axes.barh(0, 0, color=_VERDICT_COLOURS[kind], label=word)
     axes.axvline(1, color="0.2", linewidth=1)
-    axes.set_xlabel(f"p50 by that of its peer, with the 95 % interval ({setting_name(*setting)})")
+    axes.set_xlabel(f"p50 ÷ p50 of the baseline, with 95 % interval ({setting_name(*setting)})")
     axes.set_xlim(0, max(1.0, *(max(ratio.high, ratio.value) for _, ratio, _ in found)) * 1.12)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=_FONT)
     return figure
