@@ -45,7 +45,7 @@ def _few_bits(kl: float) -> Gate:
 
     The agreement of all images is no measure of them: where a model is unsure of its answers, rounding turns
     near ties in either direction, and the accuracy stays. The limits of the divergence were set on training
-    images, several times above the files of a sure and of an unsure model; README.md has the figures.
+    images, several times above the files of a sure and of an unsure model; docs/guides/verify.md has them.
     """
     return Gate(kl=kl, sure_agreement=Fraction(98, 100), top1_loss=Fraction(1, 100))
 

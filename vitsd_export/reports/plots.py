@@ -1,4 +1,4 @@
-"""The pictures of a README: PNGs of a benchmark run."""
+"""PNG plots of a benchmark run, such as those in README and docs."""
 
 import warnings
 from collections.abc import Sequence
