@@ -60,9 +60,7 @@ def onnx(
     scheme: Scheme = None,
     cpu: Annotated[
         Literal["avx2", "vnni", "arm"],
-        typer.Option(
-            help="Processor the 8-bit weights are chosen for; avx2 is correct on all of them."
-        ),
+        typer.Option(help="CPU to choose the integers for; avx2 is correct on every CPU."),
     ] = "avx2",
     opset: Annotated[
         int | None,

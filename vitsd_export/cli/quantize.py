@@ -51,7 +51,7 @@ def quantize(
     ] = None,
     cpu: Annotated[
         Literal["avx2", "vnni", "arm"],
-        typer.Option(help="Processor the 8-bit weights of ONNX are chosen for."),
+        typer.Option(help="CPU to choose the integers of ONNX for."),
     ] = "avx2",
     calibration_data: CalibrationData = "sample",
     calibration_data_dir: CalibrationDataDir = None,
