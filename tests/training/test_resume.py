@@ -19,6 +19,7 @@ from tests.training.processes import REPOSITORY
 from tests.training.small_parts import EPOCHS, RECIPE, STEPS_PER_EPOCH, small_data, with_optimizer
 from tests.training.small_runs import run, silent, weights_of
 from training import checkpoint
+from training.batches import Batch
 from training.checkpoint import check_folder
 from training.engines.tensorflow import TensorFlowEngine
 from training.loop import Trained
@@ -58,13 +59,13 @@ def test_a_stopped_run_ends_like_an_unbroken_one(
 
 @pytest.mark.slow
 def test_a_stopped_run_ends_like_an_unbroken_one_under_xla(tmp_path: Path) -> None:
-    trained = run(tmp_path / "unbroken", dropout=0.3, xla=True)
+    trained = run(tmp_path / "unbroken", dropout=0.3, compile=True)
     expected = FinishedRun(
         tmp_path, trained.log, weights_of(trained.model), trained.best_epoch, 0.3
     )
     folder = tmp_path / "stopped"
-    run(folder, dropout=0.3, xla=True, stop_after=1)
-    check_same_end(run(folder, dropout=0.3, xla=True, resume=True), expected)
+    run(folder, dropout=0.3, compile=True, stop_after=1)
+    check_same_end(run(folder, dropout=0.3, compile=True, resume=True), expected)
 
 
 def test_dropout_makes_a_difference(
@@ -98,12 +99,12 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException) 
     real = TensorFlowEngine.step
     steps = 0
 
-    def interrupted(engine: TensorFlowEngine, index: int) -> Any:
+    def interrupted(engine: TensorFlowEngine, batch: Batch) -> Any:
         nonlocal steps
         steps += 1
         if steps == step:
             raise error
-        return real(engine, index)
+        return real(engine, batch)
 
     monkeypatch.setattr(TensorFlowEngine, "step", interrupted)
 
