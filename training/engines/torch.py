@@ -1,5 +1,6 @@
 """The training step on torch, eager; nothing is read back from the device within an epoch."""
 
+import math
 from typing import Any
 
 import torch
@@ -41,7 +42,6 @@ class TorchEngine:
         update = torch.optim.AdamW(
             [group for group in groups if group["params"]],
             betas=(optimizer.beta_1, optimizer.beta_2),
-            eps=optimizer.epsilon,
             fused=True,
         )
         slots = zip(variables, optimizer._momentums, optimizer._velocities, strict=True)
@@ -76,10 +76,14 @@ class TorchEngine:
             norm = torch.nn.utils.get_total_norm(gradients)
             torch._foreach_mul_(gradients, (optimizer.global_clipnorm / norm).clamp(max=1.0))
         for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = gradient
+            # The fused update takes for granted that a gradient lies in memory as its weight does; that of
+            # a kernel which is transposed on the way does not.
+            weight.grad = gradient.contiguous()
         rate = float(optimizer.learning_rate)
+        # Keras adds ε to the root of the second moment before its bias is corrected, torch after.
+        epsilon = optimizer.epsilon / math.sqrt(1.0 - optimizer.beta_2 ** (self._steps + 1))
         for group in self._update.param_groups:
-            group["lr"] = rate
+            group["lr"], group["eps"] = rate, epsilon
         self._update.step()
         for weight in weights:
             weight.grad = None
