@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from keras import ops
 
@@ -22,8 +23,12 @@ class TorchEngine:
         self._program = program
         self._figures: Any = None
         self._update: torch.optim.AdamW | None = None
+        self._seed = torch.initial_seed()
 
     def begin(self) -> None:
+        # Dropout draws from torch's own generator, of which checkpoints hold nothing.
+        entropy = np.random.SeedSequence((self._seed, int(self._program.optimizer.iterations)))
+        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
         self._figures = ops.zeros(2)
         # Anew in every epoch: between two, checkpoints may be loaded.
         self._update = self._fused_update()
