@@ -120,7 +120,9 @@ def test_a_description_is_the_comment_at_the_head_of_the_file() -> None:
 
 @pytest.mark.parametrize("name", ["heavy", "", "../light", "__init__", "fields"])
 def test_an_unknown_recipe_fails_and_names_those_there_are(name: str) -> None:
-    with pytest.raises(UsageError, match=r"no recipe .*light, published, quick, strong, teacher, or"):
+    with pytest.raises(
+        UsageError, match=r"no recipe .*light, published, quick, strong, teacher, or"
+    ):
         load_recipe(name)
     with pytest.raises(UsageError, match="no recipe"):
         recipe_description(name)

@@ -106,9 +106,7 @@ def test_a_rectangle_is_painted_after_the_colours_change_and_before_images_are_m
         "pixel_share": np.ones(count),
         "label_share": np.full(count, 0.5),
     }
-    pixels, shares = augment(
-        images, labels, {name: floats(array) for name, array in drawn.items()}
-    )
+    pixels, shares = augment(images, labels, {name: floats(array) for name, array in drawn.items()})
     # Above the neighbour's, below one's own; painted at the left, whatever was mirrored.
     other = np.arange(count).reshape(-1, 2)[:, ::-1].ravel()
     np.testing.assert_array_equal(
