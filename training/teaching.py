@@ -121,6 +121,12 @@ class Lessons:
         if self.recipe.distillation.views and self.view(epoch) == epoch:
             self._store(epoch, np.concatenate(answers))
 
+    def forget(self) -> None:
+        """Deletes stored answers: those of a run that was given up may be another teacher's, to other pixels."""
+        with writing(self.folder):
+            for path in self.folder.glob("teacher-view*.npy"):
+                path.unlink()
+
     def _path(self, view: int) -> Path:
         return self.folder / f"teacher-view{view:04d}.npy"
 
