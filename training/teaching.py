@@ -118,7 +118,7 @@ class Lessons:
             answers.append(logits.astype(np.float16))
             yield dataclasses.replace(batch, teacher=logits)
         # Only what comes again is worth keeping, and only in its own order.
-        if self.recipe.distillation.views and self.view(epoch) == epoch:
+        if epoch < self.recipe.distillation.views and self.view(epoch) == epoch:
             self._store(epoch, np.concatenate(answers))
 
     def forget(self) -> None:
