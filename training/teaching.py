@@ -122,7 +122,7 @@ class Lessons:
             self._store(epoch, np.concatenate(answers))
 
     def forget(self) -> None:
-        """Deletes stored answers: those of a run that was given up may be another teacher's, to other pixels."""
+        """Deletes stored answers: a run that was given up may have had another teacher or other pixels."""
         with writing(self.folder):
             for path in self.folder.glob("teacher-view*.npy"):
                 path.unlink()

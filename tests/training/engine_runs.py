@@ -35,7 +35,7 @@ def run_all(folder: Path, runs: list[dict[str, Any]]) -> None:
 
 
 def distance_of_updates(config: Config) -> float:
-    """Trains a network on torch twice: by its engine, and by Keras's optimizer. Returns how far both end apart.
+    """Trains a network on torch twice, by the engine and by Keras's optimizer, and compares.
 
     Returns:
         The largest difference of a weight, a slot or an average of the optimizer.

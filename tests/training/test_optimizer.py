@@ -52,6 +52,14 @@ def test_the_schedule_is_warm_up_and_cosine(
         assert float(optimizer.learning_rate) == pytest.approx(expected, rel=1e-4, abs=1e-6 * peak)
 
 
+def test_a_later_stage_goes_on_along_the_schedule_after_a_warm_up_of_its_own() -> None:
+    optimizer = build_optimizer(recipe(warmup=2), epochs=20, steps_per_epoch=30, first_epoch=8)
+    for step in (0, 1, 50, 98, 99, 100, 250, 359):
+        optimizer.iterations.assign(step)
+        expected = scheduled(240 + step, 0.5, 60, 600) * min(1.0, (step + 1) / 100)
+        assert float(optimizer.learning_rate) == pytest.approx(expected, rel=1e-4, abs=1e-7)
+
+
 def test_the_schedule_sets_the_size_of_the_updates() -> None:
     """Under a constant gradient Adam's step is the learning rate."""
     optimizer = build_optimizer(recipe(warmup=2), epochs=5, steps_per_epoch=3)
