@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.training.small_parts import LIVELY, small_config, small_data
 from tests.training.small_runs import run
-from training.networks import Config
+from training.presets import Config
 from training.start_from import Start
 from vitsd_export.model.classifier import build_classifier, set_normalization
 
@@ -48,11 +48,12 @@ def distance_of_updates(config: Config) -> float:
     from training.engines.torch import TorchEngine
     from training.networks import build_for_training
     from training.optimizer import build_optimizer
+    from training.recipes.schema import RegularizationRecipe
 
     programs = []
     for _ in range(2):
         keras.utils.set_random_seed(0)
-        model = build_for_training(config, drop_path=0.0)
+        model = build_for_training(config, RegularizationRecipe())
         optimizer = build_optimizer(LIVELY.optimizer, epochs=2, steps_per_epoch=3)
         optimizer.build(model.trainable_variables)
         programs.append(Program(model, optimizer, LIVELY))

@@ -11,7 +11,7 @@ from rich.console import Console
 from tests.training.small_parts import RECIPE, small_config, small_data
 from training import loop
 from training.loop import Settings, Trained
-from training.networks import Config
+from training.presets import Config
 from training.recipes import Recipe
 from vitsd_export.data.dataset import ImageDataset
 

@@ -37,7 +37,7 @@ run_all(folder, runs)
 
 _COMPARE_UPDATES = """
 from tests.training.engine_runs import distance_of_updates
-from training.networks import ResidualConfig
+from training.presets import ResidualConfig
 networks = {
     "transformer": small_config(),
     "residual": ResidualConfig((4, 4, 4, 4), 8, 3),

@@ -13,6 +13,7 @@ from tests.training.processes import run_python
 from training.folded_attention import FoldedSelfAttention, attention_layer
 from training.networks import build_for_training
 from training.precision import policy
+from training.recipes.schema import RegularizationRecipe
 from vitsd_export.model.classifier import build_classifier
 from vitsd_export.model.config import ModelConfig, preset_config
 from vitsd_export.model.layers import LocalitySelfAttention
@@ -135,7 +136,7 @@ def test_the_layer_with_fewer_products_trains(
 ) -> None:
     assert attention_layer(config) is expected
     small = dataclasses.replace(config, depth=1)
-    model = build_for_training(small, drop_path=0.0)
+    model = build_for_training(small, RegularizationRecipe())
     assert type(model.get_layer("block0_attention")) is expected
 
 

@@ -11,8 +11,10 @@ from tests.training.engine_runs import random_start
 from tests.training.small_parts import RECIPE, small_config, small_data
 from tests.training.small_runs import run, silent, weights_of
 from training.loop import Trained
-from training.networks import ResidualConfig, build_residual, config_of, write_network
+from training.networks import build_for_training, build_residual, write_network
+from training.presets import ResidualConfig, config_of
 from training.recipes import MixingRecipe
+from training.recipes.schema import RegularizationRecipe
 from training.teaching import load_teacher
 from vitsd_export.errors import UsageError
 from vitsd_export.model.checkpoint import load_model
@@ -97,6 +99,28 @@ def test_presets_are_transformers_and_the_residual_network() -> None:
     assert config_of("resnet9").num_classes == 100
     with pytest.raises(UsageError, match=r"no preset 'resnet'\. Presets: .*vit-tiny.*resnet9"):
         config_of("resnet")
+
+
+def test_the_recipe_scales_the_dropout_of_the_preset() -> None:
+    config = small_config(0.4, head_units=(6,))
+
+    def rates(**factors: float) -> dict[str, float]:
+        model = build_for_training(config, RegularizationRecipe(**factors))
+        attention = model.get_layer("block0_attention")
+        of = {layer.name: layer.rate for layer in model.layers if hasattr(layer, "rate")}
+        return {"attention": attention.dropout, **of}
+
+    plain = rates()
+    assert len(plain) >= 3
+    assert set(plain.values()) == {0.4}
+    head = {name for name in plain if name.startswith("head")}
+    assert head
+    changed = rates(block_dropout=0.5, head_dropout=0.25)
+    assert changed == {name: 0.1 if name in head else 0.2 for name in plain}
+    # Layers of rate zero need not be there.
+    assert set(rates(block_dropout=0.0).items()) <= {
+        (name, 0.4 if name in head else 0.0) for name in plain
+    }
 
 
 def test_a_residual_network_starts_anew(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Warm-up, cosine and weight decay as they reach the weights."""
 
+import dataclasses
 import math
 
 import keras
@@ -52,12 +53,24 @@ def test_the_schedule_is_warm_up_and_cosine(
         assert float(optimizer.learning_rate) == pytest.approx(expected, rel=1e-4, abs=1e-6 * peak)
 
 
-def test_a_later_stage_goes_on_along_the_schedule_after_a_warm_up_of_its_own() -> None:
-    optimizer = build_optimizer(recipe(warmup=2), epochs=20, steps_per_epoch=30, first_epoch=8)
-    for step in (0, 1, 50, 98, 99, 100, 250, 359):
+@pytest.mark.parametrize(("warmup", "warmup_steps"), [(5.0, 30), (0.5, 15), (0.0, 0)])
+def test_a_later_stage_has_a_lower_peak_and_warms_up_for_an_epoch_at_most(
+    warmup: float, warmup_steps: int
+) -> None:
+    own = dataclasses.replace(recipe(warmup=warmup), later_stage_factor=0.4)
+    optimizer = build_optimizer(own, epochs=12, steps_per_epoch=30, is_later_stage=True)
+    for step in (0, 1, 14, 29, 30, 31, 180, 359):
         optimizer.iterations.assign(step)
-        expected = scheduled(240 + step, 0.5, 60, 600) * min(1.0, (step + 1) / 100)
+        expected = scheduled(step, 0.2, warmup_steps, 360)
         assert float(optimizer.learning_rate) == pytest.approx(expected, rel=1e-4, abs=1e-7)
+
+
+def test_a_later_stage_ends_where_the_cosine_ends_or_at_its_lower_peak() -> None:
+    for final, expected in ((0.01, 0.01), (0.4, 0.05)):
+        own = dataclasses.replace(recipe(), final_learning_rate=final, later_stage_factor=0.1)
+        optimizer = build_optimizer(own, epochs=2, steps_per_epoch=10, is_later_stage=True)
+        optimizer.iterations.assign(20)
+        assert float(optimizer.learning_rate) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_schedule_sets_the_size_of_the_updates() -> None:

@@ -20,7 +20,8 @@ from tests.training.small_parts import EPOCHS, RECIPE, STEPS_PER_EPOCH, small_da
 from tests.training.small_runs import run, silent, weights_of
 from training import checkpoint
 from training.batches import Batch
-from training.checkpoint import check_folder
+from training.checkpoint import check_folder, engine_of
+from training.engine_choice import ENGINES
 from training.engines.tensorflow import TensorFlowEngine
 from training.loop import Trained
 from vitsd_export.errors import InputError, UsageError
@@ -220,6 +221,24 @@ def test_a_run_is_not_resumed_with_other_options(
 def test_a_run_is_not_resumed_on_other_data(finished: FinishedRun) -> None:
     with pytest.raises(UsageError, match="a run with another data"):
         run(finished.folder, resume=True, data=small_data(seed=5))
+
+
+def test_a_resumed_run_knows_its_engine(finished: FinishedRun, tmp_path: Path) -> None:
+    assert engine_of(tmp_path) is None
+    # Started without a name.
+    assert engine_of(finished.folder) is None
+    folder = _copy(finished.folder, tmp_path / "run")
+    state = json.loads((folder / "state.json").read_text())
+    for name, expected in (("jax", ENGINES["jax"]), ("tensorflow-xla", ENGINES["tensorflow-xla"])):
+        state["configuration"]["engine"] = name
+        (folder / "state.json").write_text(json.dumps(state))
+        assert engine_of(folder) == expected
+    with pytest.raises(UsageError, match="a run with another engine"):
+        run(folder, resume=True)
+    # Of a version that did not write it down.
+    del state["configuration"]["engine"]
+    (folder / "state.json").write_text(json.dumps(state))
+    assert engine_of(folder) is None
 
 
 def test_an_existing_run_is_not_overwritten(finished: FinishedRun) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.training.small_parts import RECIPE, small_config
 from tests.training.small_runs import run, silent, weights_of
 from training.loop import Trained
-from training.networks import ResidualConfig
+from training.presets import ResidualConfig
 from training.recipes import Recipe, Stage, with_changes
 from training.run_log import best_epoch
 from vitsd_export.errors import UsageError
