@@ -170,7 +170,7 @@ def engine_of(folder: Path) -> EngineKind | None:
         InputError: If the state cannot be read.
     """
     path = folder / _STATE
-    return ENGINES.get(_read_state(path).configuration["engine"]) if path.exists() else None
+    return ENGINES.get(_read_state(path).configuration.get("engine", "")) if path.exists() else None
 
 
 def restore(folder: Path, state: RunState, model: "keras.Model") -> None:

@@ -72,9 +72,21 @@ class Workload:
 
 
 def named_engine() -> EngineKind | None:
-    """Returns the engine that KERAS_BACKEND names, without XLA where it is a choice; or None."""
+    """Returns the engine that KERAS_BACKEND names, without XLA where it is a choice; None if it is not set.
+
+    Raises:
+        EnvironmentProblem: If it names a backend that does not train here.
+    """
     backend = os.environ.get("KERAS_BACKEND")
-    return next((kind for kind in ENGINES.values() if kind.backend == backend), None)
+    if not backend:
+        return None
+    for kind in ENGINES.values():
+        if kind.backend == backend:
+            return kind
+    raise EnvironmentProblem(
+        f"KERAS_BACKEND is {backend}, on which nothing is trained: set it to tensorflow, jax or torch, or "
+        "give --engine."
+    )
 
 
 def fastest_engine(workload: Workload, tell: Callable[[str], None]) -> EngineKind:

@@ -232,6 +232,8 @@ def train(
     elif run.transfer is not None:
         console.print(run.transfer.message(), soft_wrap=True)
     lessons = Lessons(recipe, training, seed, teacher, folder)
+    if state is None:
+        lessons.forget()
 
     last_epoch = recipe.epochs
     if settings.stop_after is not None:

@@ -25,7 +25,6 @@ def build_optimizer(
         epochs: Length of the stage, warm-up included.
         is_later_stage: Whether the weights come from an earlier stage: the peak is lower then, and the
             warm-up takes one epoch at most.
-            takes one epoch at most.
     """
     peak, warmup = recipe.learning_rate, recipe.warmup_epochs
     if is_later_stage:

@@ -118,8 +118,14 @@ class Lessons:
             answers.append(logits.astype(np.float16))
             yield dataclasses.replace(batch, teacher=logits)
         # Only what comes again is worth keeping, and only in its own order.
-        if self.recipe.distillation.views and self.view(epoch) == epoch:
+        if epoch < self.recipe.distillation.views and self.view(epoch) == epoch:
             self._store(epoch, np.concatenate(answers))
+
+    def forget(self) -> None:
+        """Deletes stored answers: a run that was given up may have had another teacher or other pixels."""
+        with writing(self.folder):
+            for path in self.folder.glob("teacher-view*.npy"):
+                path.unlink()
 
     def _path(self, view: int) -> Path:
         return self.folder / f"teacher-view{view:04d}.npy"

@@ -3,7 +3,6 @@
 import io
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import keras
 import numpy as np
@@ -11,8 +10,8 @@ from rich.console import Console
 
 from tests.training.small_parts import RECIPE, small_config, small_data
 from training import loop
-from training.engines import tensorflow as tensorflow_engine
-from training.loop import Trained
+from training.loop import Settings, Trained
+from training.presets import Config
 from training.recipes import Recipe
 from vitsd_export.data.dataset import ImageDataset
 
@@ -26,15 +25,31 @@ def run(
     folder: Path,
     *,
     dropout: float = 0.0,
+    config: Config | None = None,
     recipe: Recipe = RECIPE,
     data: ImageDataset | None = None,
-    xla: bool = False,
-    **options: Any,
+    console: Console | None = None,
+    **settings: Any,
 ) -> Trained:
-    """Trains the small model on the small data; without XLA, which takes seconds to compile."""
-    arguments = {"console": silent(), **options}
-    with mock.patch.object(tensorflow_engine, "JIT_COMPILE", xla):
-        return loop.train(small_config(dropout), recipe, data or small_data(), folder, **arguments)
+    """Trains the small model, or another one, on the small data.
+
+    Args:
+        folder: Where the run is written.
+        dropout: That of the small model.
+        config: Another model.
+        recipe: Hyperparameters.
+        data: Other images.
+        console: Where progress is shown; nowhere when None.
+        settings: What `training.loop.Settings` takes.
+    """
+    return loop.train(
+        config or small_config(dropout),
+        recipe,
+        data or small_data(),
+        folder,
+        Settings(**settings),
+        console=console or silent(),
+    )
 
 
 def weights_of(model: keras.Model) -> list[np.ndarray]:

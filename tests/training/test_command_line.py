@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -16,14 +17,15 @@ import pytest
 
 import training
 from tests.data.layouts import write_cifar10_pickles, write_cifar100_pickles
-from tests.training.small_parts import small_data
+from tests.training.small_parts import small_config, small_data
 from training.__main__ import main
 from training.engines import tensorflow as tensorflow_engine
 from training.evaluation import evaluate
-from training.recipes import load_recipe
+from training.recipes import load_recipe, recipe_names
 from vitsd_export.data.cifar import load_cifar
 from vitsd_export.data.labels import CIFAR10_CLASSES
 from vitsd_export.model.checkpoint import load_model
+from vitsd_export.model.config import PRESETS
 
 REPOSITORY = Path(__file__).parents[2]
 # Real images where they are at hand; the tests run without them.
@@ -71,10 +73,17 @@ def exit_code(*arguments: object) -> int:
     return caught.value.code
 
 
-def quick_options(data_dir: Path, output: Path) -> list[object]:
+@pytest.fixture
+def small_preset(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a preset that is trained in a moment."""
+    monkeypatch.setitem(PRESETS, "small", small_config(input_size=32, num_classes=10))
+    return "small"
+
+
+def quick_options(data_dir: Path, output: Path, preset: str = "vit-tiny") -> list[object]:
     """64 images of which 6 are held out: three steps of 16 in one epoch."""
     options = {
-        "--preset": "vit-tiny",
+        "--preset": preset,
         "--data-dir": data_dir,
         "--output": output,
         "--train-images": 64,
@@ -168,11 +177,8 @@ def test_training_runs_on_jax_without_tensorflow(cifar10: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_the_published_recipe_trains_vit_small_ds(
-    cifar100: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_published_recipe_trains_vit_small_ds(cifar100: Path, tmp_path: Path) -> None:
     """A few steps of the real thing: 50 epochs ahead, of which the first is finished."""
-    monkeypatch.setattr(tensorflow_engine, "JIT_COMPILE", False)
     output = tmp_path / "run"
     options: dict[str, Any] = {
         "--recipe": "published",
@@ -195,7 +201,7 @@ def test_the_published_recipe_trains_vit_small_ds(
     assert row["learning_rate"] == pytest.approx(1e-3 * 3 / 15)
     assert np.isfinite(row["loss"])
     assert not (output / "model.keras").exists()
-    trained = load_model(output / state["weights"], preset="vit-small-ds")
+    trained = load_model(output / "best0001.weights.h5", preset="vit-small-ds")
     assert trained.num_classes == 100
 
 
@@ -213,6 +219,67 @@ def test_interrupting_tells_how_to_go_on(
     assert "--resume goes on" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("Can't decrement id ref count (No space left on device)"),
+    ],
+    ids=["of the system", "of h5py"],
+)
+def test_a_full_disk_ends_with_5_and_the_last_checkpoint_can_be_gone_on_from(
+    error: Exception,
+    cifar10: Path,
+    small_preset: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "run"
+    options = [*quick_options(cifar10, output, small_preset), "--set", "epochs=2"]
+    real = keras.Model.save_weights
+
+    def fail(model: Any, path: Path, **settings: Any) -> None:
+        if (output / "state.json").exists():
+            path.write_bytes(b"half")
+            raise error
+        real(model, path, **settings)
+
+    monkeypatch.setattr(keras.Model, "save_weights", fail)
+    assert exit_code(*options) == 5
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in said] == ["epoch=1", "error:"]
+    assert "No space left on device" in said[1]
+    assert "--resume" in said[1]
+    monkeypatch.setattr(keras.Model, "save_weights", real)
+    state = json.loads((output / "state.json").read_text())
+    assert state["epochs_done"] == 1
+    assert exit_code(*options, "--resume") == 0
+    with (output / "log.csv").open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+    assert load_model(output / "model.keras").labels == CIFAR10_CLASSES
+
+
+def test_training_starts_from_the_bundled_model_and_keeps_its_encoder(
+    cifar10: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "run"
+    options = [*quick_options(cifar10, output), "--start-from", "vit-tiny-cifar10"]
+    assert exit_code(*options, "--freeze", "encoder", "--set", "optimizer.ema_decay=0") == 0
+    said = capsys.readouterr().err
+    assert said.startswith("Taken over: normalisation statistics, tokenizer, encoder (")
+    assert "New:" not in said
+    start, trained = (load_model(s).model for s in ("vit-tiny-cifar10", output / "model.keras"))
+    for old, new in zip(start.weights, trained.weights, strict=True):
+        assert old.path == new.path
+        expected = old.numpy()
+        if old.trainable:
+            # As every file that is written.
+            expected = expected.astype(np.float16).astype(np.float32)
+        is_equal = np.array_equal(expected, new.numpy())
+        assert is_equal != old.path.startswith("logits"), old.path
+
+
 def test_a_diverging_run_ends_with_4(
     cifar10: Path,
     tmp_path: Path,
@@ -220,7 +287,7 @@ def test_a_diverging_run_ends_with_4(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     engine = tensorflow_engine.TensorFlowEngine
-    monkeypatch.setattr(engine, "step", lambda engine, index: None)
+    monkeypatch.setattr(engine, "step", lambda engine, batch: None)
     monkeypatch.setattr(engine, "figures", lambda engine, handle: (float("nan"), 0.0))
     assert exit_code(*quick_options(cifar10, tmp_path / "run")) == 4
     assert capsys.readouterr().err.startswith("error: The loss became nan in epoch 1, at step 1")
@@ -229,7 +296,7 @@ def test_a_diverging_run_ends_with_4(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--recipe", "heavy"], "no recipe 'heavy'. Recipes: light, published"),
+        (["--recipe", "heavy"], "no recipe 'heavy'. Recipes: distilled, light, published"),
         (["--recipe", "stronk"], "Did you mean 'strong'?"),
         (["--set", "optimizer.leraning_rate=1"], "Did you mean 'optimizer.learning_rate'?"),
         (["--set", "lr=1"], "Did you mean 'optimizer.learning_rate'?"),
@@ -239,6 +306,13 @@ def test_a_diverging_run_ends_with_4(
         (["--devices", "0"], "'--devices'"),
         (["--precision", "float64"], "'--precision'"),
         (["--preset", "vit-huge"], "no preset 'vit-huge'. Presets: vit-small-ds, vit-tiny"),
+        (["--set", "stages=30"], "stages must be EPOCHS@SIZE"),
+        (["--set", "stages=10@32"], "The stages 10@32 have 10 epochs, not 30"),
+        (["--set", "stages=10@37,20@72"], "37"),
+        (["--preset", "resnet9", "--set", "stages=30@32"], "residual network has one image size"),
+        (["--preset", "resnet9", "--start-from", "vit-tiny-cifar10"], "network starts anew"),
+        (["--freeze", "encoder"], "give --start-from, too"),
+        (["--freeze", "head"], "'--freeze'"),
         (["--learning-rate", "nan"], "learning_rate must be finite and greater than 0"),
         (["--learning-rate", "0"], "learning_rate must be finite and greater than 0"),
         (["--data", "mnist"], "folder:PATH, not 'mnist'"),
@@ -295,7 +369,7 @@ def test_a_backend_that_is_not_there_ends_with_5(cifar10: Path, tmp_path: Path) 
     options = ["--data-dir", cifar10, "--output", tmp_path / "run"]
     finished = run_module(*options, KERAS_BACKEND="theano")
     assert finished.returncode == 5
-    assert "Keras cannot be started on theano" in finished.stderr
+    assert finished.stderr.startswith("error: KERAS_BACKEND is theano, on which nothing is trained")
     assert "Traceback" not in finished.stderr
 
 
@@ -311,7 +385,7 @@ def test_the_commands_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None
 def test_recipes_are_shown_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("recipes", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    assert set(shown) == {"light", "published", "quick", "strong"}
+    assert set(shown) == set(recipe_names())
     assert shown["strong"] == load_recipe("strong").to_dict()
     assert exit_code("recipes", "strong") == 0
     assert "regularization.drop_path" in capsys.readouterr().out

@@ -25,6 +25,7 @@ from tests.training.small_parts import (
 )
 from tests.training.small_runs import run, silent, weights_of
 from training import loop
+from training.batches import Batch
 from training.engines import tensorflow as tensorflow_engine
 from training.engines.devices import choose_devices
 from training.engines.tensorflow import TensorFlowEngine
@@ -69,6 +70,7 @@ def test_a_run_writes_its_log_and_keeps_one_checkpoint(finished: FinishedRun) ->
     for row in finished.log:
         assert set(row) == {
             "epoch",
+            "image_size",
             "loss",
             "top1",
             "learning_rate",
@@ -79,6 +81,7 @@ def test_a_run_writes_its_log_and_keeps_one_checkpoint(finished: FinishedRun) ->
         }
         assert all(math.isfinite(value) for value in row.values())
         assert 0 <= row["top1"] <= 1
+        assert row["image_size"] == 8
     files = {path.name for path in finished.folder.iterdir()}
     best = f"best{finished.best_epoch:04d}.weights.h5"
     known = {"log.csv", "state.json", "recipe.toml", "tensorboard", "epoch0003.weights.h5", best}
@@ -137,10 +140,8 @@ def test_a_run_trains_on_augmented_images_of_the_whole_epoch(
 ) -> None:
     batches: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def record(engine: TensorFlowEngine, index: int) -> Any:
-        drawn = {name: array[index] for name, array in engine._draws.items()}
-        images, labels = engine._program.batch(*engine._data, drawn)
-        batches.append((images.numpy(), labels.numpy()))
+    def record(engine: TensorFlowEngine, batch: Batch) -> Any:
+        batches.append((batch.pixels, batch.targets))
         return np.ones(2)
 
     monkeypatch.setattr(TensorFlowEngine, "step", record)

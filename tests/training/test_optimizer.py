@@ -1,5 +1,6 @@
 """Warm-up, cosine and weight decay as they reach the weights."""
 
+import dataclasses
 import math
 
 import keras
@@ -50,6 +51,26 @@ def test_the_schedule_is_warm_up_and_cosine(
         optimizer.iterations.assign(step)
         expected = scheduled(step, peak, warmup_steps, total)
         assert float(optimizer.learning_rate) == pytest.approx(expected, rel=1e-4, abs=1e-6 * peak)
+
+
+@pytest.mark.parametrize(("warmup", "warmup_steps"), [(5.0, 30), (0.5, 15), (0.0, 0)])
+def test_a_later_stage_has_a_lower_peak_and_warms_up_for_an_epoch_at_most(
+    warmup: float, warmup_steps: int
+) -> None:
+    own = dataclasses.replace(recipe(warmup=warmup), later_stage_factor=0.4)
+    optimizer = build_optimizer(own, epochs=12, steps_per_epoch=30, is_later_stage=True)
+    for step in (0, 1, 14, 29, 30, 31, 180, 359):
+        optimizer.iterations.assign(step)
+        expected = scheduled(step, 0.2, warmup_steps, 360)
+        assert float(optimizer.learning_rate) == pytest.approx(expected, rel=1e-4, abs=1e-7)
+
+
+def test_a_later_stage_ends_where_the_cosine_ends_or_at_its_lower_peak() -> None:
+    for final, expected in ((0.01, 0.01), (0.4, 0.05)):
+        own = dataclasses.replace(recipe(), final_learning_rate=final, later_stage_factor=0.1)
+        optimizer = build_optimizer(own, epochs=2, steps_per_epoch=10, is_later_stage=True)
+        optimizer.iterations.assign(20)
+        assert float(optimizer.learning_rate) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_schedule_sets_the_size_of_the_updates() -> None:

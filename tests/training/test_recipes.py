@@ -41,9 +41,15 @@ RANGES: dict[str, tuple[float, float, bool, bool]] = {
     "optimizer.clip_norm": (0, INF, True, False),
     "optimizer.warmup_epochs": (0, INF, True, False),
     "optimizer.final_learning_rate": (0, LIGHT.optimizer.learning_rate, True, True),
+    "optimizer.later_stage_factor": (0, 1, False, True),
     "optimizer.ema_decay": (0, 1, True, False),
     "loss.label_smoothing": (0, 1, True, False),
+    "distillation.weight": (0, 1, True, True),
+    "distillation.temperature": (0, 100, False, True),
+    "distillation.views": (0, 10**6, True, True),
     "regularization.drop_path": (0, 1, True, False),
+    "regularization.block_dropout": (0, 1, True, True),
+    "regularization.head_dropout": (0, 1, True, True),
     "augmentation.crop_padding": (0, 1000, True, True),
     "augmentation.rotation": (0, 0.5, True, True),
     "augmentation.zoom": (0, 1, True, False),
@@ -92,7 +98,7 @@ def test_every_recipe_is_read_and_can_be_written_down(name: str, tmp_path: Path)
 def test_the_types_are_those_of_the_values(name: str) -> None:
     recipe = load_recipe(name)
     types = field_types()
-    assert types.keys() == RANGES.keys() | {"augmentation.flip"}
+    assert types.keys() == RANGES.keys() | {"augmentation.flip", "stages"}
     for field, kind in types.items():
         assert type(value_of(recipe, field)) is kind, field
     flat = {
@@ -105,8 +111,10 @@ def test_the_types_are_those_of_the_values(name: str) -> None:
     assert flat == types.keys()
 
 
-def test_there_are_recipes_for_short_long_and_published_runs() -> None:
-    assert recipe_names() == ["light", "published", "quick", "strong"]
+def test_there_are_recipes_for_short_long_and_published_runs_and_for_a_teacher_and_its_student() -> (
+    None
+):
+    assert recipe_names() == ["distilled", "light", "published", "quick", "strong", "teacher"]
 
 
 def test_a_description_is_the_comment_at_the_head_of_the_file() -> None:
@@ -117,7 +125,9 @@ def test_a_description_is_the_comment_at_the_head_of_the_file() -> None:
 
 @pytest.mark.parametrize("name", ["heavy", "", "../light", "__init__", "fields"])
 def test_an_unknown_recipe_fails_and_names_those_there_are(name: str) -> None:
-    with pytest.raises(UsageError, match=r"no recipe .*light, published, quick, strong, or"):
+    with pytest.raises(
+        UsageError, match=r"no recipe .*light, published, quick, strong, teacher, or"
+    ):
         load_recipe(name)
     with pytest.raises(UsageError, match="no recipe"):
         recipe_description(name)

@@ -19,7 +19,9 @@ from tests.training.processes import REPOSITORY
 from tests.training.small_parts import EPOCHS, RECIPE, STEPS_PER_EPOCH, small_data, with_optimizer
 from tests.training.small_runs import run, silent, weights_of
 from training import checkpoint
-from training.checkpoint import check_folder
+from training.batches import Batch
+from training.checkpoint import check_folder, engine_of
+from training.engine_choice import ENGINES
 from training.engines.tensorflow import TensorFlowEngine
 from training.loop import Trained
 from vitsd_export.errors import InputError, UsageError
@@ -58,13 +60,13 @@ def test_a_stopped_run_ends_like_an_unbroken_one(
 
 @pytest.mark.slow
 def test_a_stopped_run_ends_like_an_unbroken_one_under_xla(tmp_path: Path) -> None:
-    trained = run(tmp_path / "unbroken", dropout=0.3, xla=True)
+    trained = run(tmp_path / "unbroken", dropout=0.3, compile=True)
     expected = FinishedRun(
         tmp_path, trained.log, weights_of(trained.model), trained.best_epoch, 0.3
     )
     folder = tmp_path / "stopped"
-    run(folder, dropout=0.3, xla=True, stop_after=1)
-    check_same_end(run(folder, dropout=0.3, xla=True, resume=True), expected)
+    run(folder, dropout=0.3, compile=True, stop_after=1)
+    check_same_end(run(folder, dropout=0.3, compile=True, resume=True), expected)
 
 
 def test_dropout_makes_a_difference(
@@ -98,12 +100,12 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException) 
     real = TensorFlowEngine.step
     steps = 0
 
-    def interrupted(engine: TensorFlowEngine, index: int) -> Any:
+    def interrupted(engine: TensorFlowEngine, batch: Batch) -> Any:
         nonlocal steps
         steps += 1
         if steps == step:
             raise error
-        return real(engine, index)
+        return real(engine, batch)
 
     monkeypatch.setattr(TensorFlowEngine, "step", interrupted)
 
@@ -219,6 +221,24 @@ def test_a_run_is_not_resumed_with_other_options(
 def test_a_run_is_not_resumed_on_other_data(finished: FinishedRun) -> None:
     with pytest.raises(UsageError, match="a run with another data"):
         run(finished.folder, resume=True, data=small_data(seed=5))
+
+
+def test_a_resumed_run_knows_its_engine(finished: FinishedRun, tmp_path: Path) -> None:
+    assert engine_of(tmp_path) is None
+    # Started without a name.
+    assert engine_of(finished.folder) is None
+    folder = _copy(finished.folder, tmp_path / "run")
+    state = json.loads((folder / "state.json").read_text())
+    for name, expected in (("jax", ENGINES["jax"]), ("tensorflow-xla", ENGINES["tensorflow-xla"])):
+        state["configuration"]["engine"] = name
+        (folder / "state.json").write_text(json.dumps(state))
+        assert engine_of(folder) == expected
+    with pytest.raises(UsageError, match="a run with another engine"):
+        run(folder, resume=True)
+    # Of a version that did not write it down.
+    del state["configuration"]["engine"]
+    (folder / "state.json").write_text(json.dumps(state))
+    assert engine_of(folder) is None
 
 
 def test_an_existing_run_is_not_overwritten(finished: FinishedRun) -> None:

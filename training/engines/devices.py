@@ -72,10 +72,9 @@ def limit_threads(count: int | None) -> None:
 
         torch.set_num_threads(count)
         return
-    import tensorflow as tf
+    from training.engines.tensorflow import set_threads
 
-    tf.config.threading.set_intra_op_parallelism_threads(count)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    set_threads(count)
 
 
 def choose_devices(count: int | None, batch_size: int, *, together: int = 1) -> Devices:

@@ -25,6 +25,12 @@ def multi_worker_strategy() -> Any:
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
+def set_threads(count: int) -> None:
+    """Sets the processor threads of an operation; to be called before TensorFlow computes anything."""
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
 def gpu_capability() -> tuple[int, int] | None:
     """Returns the compute capability of the first GPU; None without one."""
     devices = tf.config.list_physical_devices("GPU")

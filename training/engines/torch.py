@@ -1,7 +1,9 @@
 """The training step on torch, eager; nothing is read back from the device within an epoch."""
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 from keras import ops
 
@@ -21,8 +23,12 @@ class TorchEngine:
         self._program = program
         self._figures: Any = None
         self._update: torch.optim.AdamW | None = None
+        self._seed = torch.initial_seed()
 
     def begin(self) -> None:
+        # Dropout draws from torch's own generator, of which checkpoints hold nothing.
+        entropy = np.random.SeedSequence((self._seed, int(self._program.optimizer.iterations)))
+        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
         self._figures = ops.zeros(2)
         # Anew in every epoch: between two, checkpoints may be loaded.
         self._update = self._fused_update()
@@ -41,7 +47,6 @@ class TorchEngine:
         update = torch.optim.AdamW(
             [group for group in groups if group["params"]],
             betas=(optimizer.beta_1, optimizer.beta_2),
-            eps=optimizer.epsilon,
             fused=True,
         )
         slots = zip(variables, optimizer._momentums, optimizer._velocities, strict=True)
@@ -76,10 +81,14 @@ class TorchEngine:
             norm = torch.nn.utils.get_total_norm(gradients)
             torch._foreach_mul_(gradients, (optimizer.global_clipnorm / norm).clamp(max=1.0))
         for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = gradient
+            # The fused update takes for granted that a gradient lies in memory as its weight does; that of
+            # a kernel which is transposed on the way does not.
+            weight.grad = gradient.contiguous()
         rate = float(optimizer.learning_rate)
+        # Keras adds ε to the root of the second moment before its bias is corrected, torch after.
+        epsilon = optimizer.epsilon / math.sqrt(1.0 - optimizer.beta_2 ** (self._steps + 1))
         for group in self._update.param_groups:
-            group["lr"] = rate
+            group["lr"], group["eps"] = rate, epsilon
         self._update.step()
         for weight in weights:
             weight.grad = None

@@ -1,11 +1,9 @@
 """What the tests of augmentation share: images, settings, and the mirroring at the border."""
 
-from typing import Any
-
-import keras
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 sizes = st.integers(3, 7)
@@ -18,16 +16,9 @@ def random_images(count: int, size: int, seed: int) -> np.ndarray:
     return rng.integers(0, 256, (count, size, size, 3)).astype(np.float32)
 
 
-def tensor(array: Any) -> Any:
-    """Returns a float32 tensor of the backend."""
-    return keras.ops.convert_to_tensor(np.asarray(array, np.float32))
-
-
-def numpy(result: Any) -> np.ndarray:
-    """Returns the array of a float32 tensor."""
-    array = keras.ops.convert_to_numpy(result)
-    assert array.dtype == np.float32
-    return array
+def floats(array: ArrayLike) -> np.ndarray:
+    """Returns the array as float32: so `draw_epoch` gives what is drawn."""
+    return np.asarray(array, np.float32)
 
 
 def reflect(index: int, size: int) -> int:

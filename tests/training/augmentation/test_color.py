@@ -9,14 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 
-from tests.training.augmentation.references import (
-    numpy,
-    quick,
-    random_images,
-    seeds,
-    sizes,
-    tensor,
-)
+from tests.training.augmentation.references import floats, quick, random_images, seeds, sizes
 from training.augmentation.color import change_color, draw_color
 from training.augmentation.operations import COLOR_OPERATIONS
 
@@ -36,7 +29,9 @@ def drawn(**strengths: float) -> np.ndarray:
 
 
 def change(images: np.ndarray, color: np.ndarray) -> np.ndarray:
-    return numpy(change_color(tensor(images), tensor(color)))
+    changed = change_color(images, floats(color))
+    assert changed.dtype == np.float32
+    return changed
 
 
 def test_what_is_not_drawn_changes_no_bit() -> None:

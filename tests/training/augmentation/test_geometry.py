@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.augmentation.references import (
-    numpy,
+    floats,
     quick,
     random_images,
     reflect,
     seeds,
     sizes,
-    tensor,
 )
 from training.augmentation.geometry import draw_matrices, transform
 from training.augmentation.operations import GEOMETRIC_OPERATIONS, OPERATIONS
@@ -84,7 +83,7 @@ def test_each_pixel_is_interpolated_where_its_matrix_points(
                 y, x, one = row - middle, column - middle, 1.0
                 from_y, from_x = (a * y + b * x + c * one + middle for a, b, c in matrix)
                 expected[index, row, column] = bilinear(images[index], from_y, from_x)
-    result = numpy(transform(tensor(images), tensor(matrices), interpolate=True))
+    result = transform(images, floats(matrices))
     np.testing.assert_allclose(result, expected, atol=1e-2)
 
 
@@ -94,11 +93,10 @@ def test_each_pixel_is_interpolated_where_its_matrix_points(
     size=sizes,
     flip=st.booleans(),
     padding=st.integers(0, 9),
-    interpolate=st.booleans(),
     seed=seeds,
 )
 def test_flips_and_crops_move_whole_pixels(
-    count: int, size: int, flip: bool, padding: int, interpolate: bool, seed: int
+    count: int, size: int, flip: bool, padding: int, seed: int
 ) -> None:
     images = random_images(count, size, seed)
     rng = np.random.default_rng(seed)
@@ -115,23 +113,40 @@ def test_flips_and_crops_move_whole_pixels(
                 expected[index, row, column] = images[index, from_row, from_column]
     recipe = AugmentationRecipe(flip=flip, crop_padding=padding)
     matrices = draw_matrices(recipe, {}, count, size, np.random.default_rng(seed))
-    result = numpy(transform(tensor(images), tensor(matrices), interpolate=interpolate))
+    result = transform(images, floats(matrices))
     np.testing.assert_array_equal(result, expected)
 
 
-@pytest.mark.parametrize(("shift", "whole"), [(0.3, 0), (0.7, 1), (-0.4, 0), (-1.6, -2)])
-def test_without_interpolation_the_nearest_pixel_is_taken(shift: float, whole: int) -> None:
+@quick
+@given(count=st.integers(1, 6), size=sizes, seed=seeds)
+def test_each_image_of_a_batch_is_moved_by_whole_pixels_or_interpolated_as_if_it_were_alone(
+    count: int, size: int, seed: int
+) -> None:
+    """Pixels may be integers, as in a data set, or floats."""
+    rng = np.random.default_rng(seed)
+    images = random_images(count, size, seed)
+    whole = draw_matrices(AugmentationRecipe(flip=True, crop_padding=3), {}, count, size, rng)
+    turned = draw_matrices(AugmentationRecipe(rotation=0.5, zoom=0.5), {}, count, size, rng)
+    matrices = floats(np.where(rng.random(count)[:, None, None] < 0.5, whole, turned))
+    moved = transform(images, matrices)
+    assert moved.dtype == np.float32
+    np.testing.assert_array_equal(transform(images.astype(np.uint8), matrices), moved)
+    for index in range(count):
+        one = slice(index, index + 1)
+        np.testing.assert_array_equal(transform(images[one], matrices[one]), moved[one])
+
+
+@pytest.mark.parametrize("shift", [0.5, 1e-3, -1.25])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_shift_by_a_part_of_a_pixel_is_interpolated(shift: float, axis: int) -> None:
     images = random_images(1, 6, seed=0)
-    matrices = [[[1, 0, shift], [0, 1, 0]], [[1, 0, 0], [0, 1, shift]]]
-    down, right = numpy(
-        transform(tensor(images.repeat(2, axis=0)), tensor(matrices), interpolate=False)
-    )
-    for row in range(6):
-        source = images[0, reflect(row + whole, 6)]
-        np.testing.assert_array_equal(down[row], source)
-    for column in range(6):
-        source = images[0, :, reflect(column + whole, 6)]
-        np.testing.assert_array_equal(right[:, column], source)
+    matrices = np.eye(2, 3)[None]
+    matrices[0, axis, 2] = shift
+    moved = transform(images, floats(matrices))[0].take(2, axis)
+    below = math.floor(shift)
+    near, far = (images[0].take(2 + below + step, axis).astype(float) for step in (0, 1))
+    np.testing.assert_allclose(moved, near + (shift - below) * (far - near), atol=1e-3)
+    assert (moved != near).any()
 
 
 @quick
@@ -178,13 +193,12 @@ def test_the_way_back_undoes_the_last_change_first(
     np.testing.assert_allclose(matrices[0] @ [y, x, 1], expected, atol=1e-9)
 
 
-@pytest.mark.parametrize("interpolate", [False, True])
-def test_nothing_drawn_moves_nothing(interpolate: bool) -> None:
+def test_nothing_drawn_moves_nothing() -> None:
     images = random_images(4, 6, seed=0)
     nothing = {name: np.full(4, np.nan) for name in OPERATIONS if name != "identity"}
     for recipe, operations in ((AugmentationRecipe(), {}), (PLAIN, nothing)):
         matrices = draw_matrices(recipe, operations, 4, 6, np.random.default_rng(0))
-        result = numpy(transform(tensor(images), tensor(matrices), interpolate=interpolate))
+        result = transform(images, floats(matrices))
         np.testing.assert_array_equal(result, images)
 
 
@@ -196,13 +210,10 @@ def test_nothing_drawn_moves_nothing(interpolate: bool) -> None:
         matrices_of("rotate", 3.0, 5),
     ],
 )
-@pytest.mark.parametrize("interpolate", [False, True])
-def test_a_positive_quarter_turn_is_counter_clockwise(
-    matrices: np.ndarray, interpolate: bool
-) -> None:
+def test_a_positive_quarter_turn_is_counter_clockwise(matrices: np.ndarray) -> None:
     """It puts every pixel on another one: no interpolation hides the direction."""
     images = random_images(1, 5, seed=0)
-    turned = numpy(transform(tensor(images), tensor(matrices), interpolate=interpolate))
+    turned = transform(images, floats(matrices))
     np.testing.assert_allclose(turned[0], np.rot90(images[0], 1), atol=1e-3)
 
 
@@ -221,9 +232,9 @@ def test_an_operation_moves_along_its_axis(
     """Two ramps tell, in the changed image, where each pixel was taken; half strength, size 20."""
     size = 20
     rows, columns = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
-    ramps = np.stack([rows, columns, 0 * rows], axis=-1)[None]
+    ramps = floats(np.stack([rows, columns, 0 * rows], axis=-1)[None])
     matrices = matrices_of(name, 0.5, size)
-    result = numpy(transform(tensor(ramps), tensor(matrices), interpolate=True))[0]
+    result = transform(ramps, floats(matrices))[0]
     middle = (size - 1) / 2
     for row in range(4, size - 4):
         for column in range(4, size - 4):

@@ -7,14 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.augmentation.references import (
-    numpy,
-    quick,
-    random_images,
-    seeds,
-    sizes,
-    tensor,
-)
+from tests.training.augmentation.references import floats, quick, random_images, seeds, sizes
 from training.augmentation.mixing import draw_mixing, mix
 from training.recipes import MixingRecipe
 
@@ -31,11 +24,12 @@ def mixed(
     images: np.ndarray, labels: np.ndarray, drawn: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     pixels, shares = mix(
-        tensor(images),
-        tensor(labels),
-        *(tensor(drawn[name]) for name in ("mixed_box", "pixel_share", "label_share")),
+        floats(images),
+        floats(labels),
+        *(floats(drawn[name]) for name in ("mixed_box", "pixel_share", "label_share")),
     )
-    return numpy(pixels), numpy(shares)
+    assert pixels.dtype == shares.dtype == np.float32
+    return pixels, shares
 
 
 def partner(index: int) -> int:

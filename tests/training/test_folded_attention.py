@@ -1,0 +1,146 @@
+"""Attention in the order of products that trains fastest is the same function as the plain one."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from tests.model.numpy_reference import classify
+from tests.model.small_models import random_pixels, set_random_weights, small_config
+from tests.training.gradients import logits_and_gradients
+from tests.training.processes import run_python
+from training.folded_attention import FoldedSelfAttention, attention_layer
+from training.networks import build_for_training
+from training.precision import policy
+from training.recipes.schema import RegularizationRecipe
+from vitsd_export.model.classifier import build_classifier
+from vitsd_export.model.config import ModelConfig, preset_config
+from vitsd_export.model.layers import LocalitySelfAttention
+
+# Like vit-small-ds: images are enlarged, the heads are as wide as the tokens, the head sees every token.
+CONFIG = small_config(
+    image_size=12, key_dim=8, depth=2, head="flatten", head_units=(10, 6), num_heads=3
+)
+PIXELS = random_pixels(6, 8)
+ANSWERS = np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32)
+
+
+def plain_and_folded(config: ModelConfig = CONFIG) -> tuple[keras.Model, keras.Model]:
+    """Both networks with the same random weights."""
+    plain = build_classifier(config)
+    folded = build_classifier(config, attention=FoldedSelfAttention)
+    for model in (plain, folded):
+        set_random_weights(model)
+    return plain, folded
+
+
+def relative_difference(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one - other).max() / max(np.abs(one).max(), np.abs(other).max(), 1e-30))
+
+
+def check_equal(tolerance: float) -> None:
+    """Compares logits and all gradients of both networks on the backend of this process."""
+    plain, folded = plain_and_folded()
+    logits, gradients = logits_and_gradients(plain, PIXELS, ANSWERS)
+    other_logits, other_gradients = logits_and_gradients(folded, PIXELS, ANSWERS)
+    assert np.abs(logits[0] - logits[1]).max() > 1e-2
+    assert relative_difference(logits, other_logits) <= tolerance
+    largest = max(float(np.abs(gradient).max()) for gradient in gradients)
+    variables = zip(plain.trainable_variables, folded.trainable_variables, strict=True)
+    pairs = zip(gradients, other_gradients, strict=True)
+    biases_of_keys = 0
+    for (variable, other_variable), (one, other) in zip(variables, pairs, strict=True):
+        assert variable.path == other_variable.path
+        if variable.path.endswith("key/bias"):
+            biases_of_keys += 1
+            assert not other.any()
+            assert np.abs(one).max() <= tolerance * largest
+        else:
+            assert np.abs(one).max() > 1e-6 * largest, variable.path
+            # τ's is a small sum of large terms.
+            scale = largest if variable.name == "tau" else np.abs(one).max()
+            assert np.abs(one - other).max() <= tolerance * scale, variable.path
+    assert biases_of_keys == CONFIG.depth
+
+
+def test_logits_and_gradients_are_equal_on_tensorflow() -> None:
+    check_equal(1e-5)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_logits_and_gradients_are_equal_on_other_backends(backend: str) -> None:
+    pytest.importorskip(backend)
+    told = run_python(
+        "import keras\n"
+        "from tests.training.test_folded_attention import check_equal\n"
+        "check_equal(1e-5)\n"
+        "print(keras.backend.backend())",
+        KERAS_BACKEND=backend,
+        JAX_PLATFORMS="cpu",
+    )
+    assert told.split() == [backend]
+
+
+def test_in_double_precision_it_is_the_network_of_the_paper() -> None:
+    before = keras.config.dtype_policy(), keras.config.floatx()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        plain, folded = plain_and_folded()
+        answers = [logits_and_gradients(m, PIXELS, ANSWERS)[0] for m in (plain, folded)]
+        weights = {
+            variable.path: keras.ops.convert_to_numpy(variable) for variable in folded.weights
+        }
+    finally:
+        keras.config.set_floatx(before[1])
+        keras.config.set_dtype_policy(before[0])
+    expected = classify(PIXELS, weights, CONFIG)
+    for logits in answers:
+        np.testing.assert_allclose(logits, expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(answers[1], answers[0], rtol=1e-9, atol=1e-9)
+
+
+def test_in_mixed_precision_weights_and_gradients_are_float32_and_answers_close() -> None:
+    plain, _ = plain_and_folded()
+    with policy("bfloat16"):
+        folded = build_classifier(CONFIG, attention=FoldedSelfAttention)
+    set_random_weights(folded)
+    logits, gradients = logits_and_gradients(folded, PIXELS, ANSWERS)
+    assert folded.get_layer("block0_attention").compute_dtype == "bfloat16"
+    assert {str(v.dtype) for v in folded.trainable_variables} == {"float32"}
+    assert {gradient.dtype for gradient in gradients} == {np.dtype(np.float32)}
+    expected, _ = logits_and_gradients(plain, PIXELS, ANSWERS)
+    assert 0 < relative_difference(expected, np.asarray(logits, np.float32)) < 0.05
+
+
+def test_dropout_of_the_attention_acts_in_training_alone() -> None:
+    _, folded = plain_and_folded(dataclasses.replace(CONFIG, attention_dropout=0.5))
+    inference = np.asarray(folded(PIXELS, training=False))
+    np.testing.assert_array_equal(folded(PIXELS, training=False), inference)
+    assert np.abs(np.asarray(folded(PIXELS, training=True)) - inference).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (preset_config("vit-tiny"), LocalitySelfAttention),
+        (preset_config("vit-small-ds"), FoldedSelfAttention),
+        (small_config(dim=8, key_dim=4), FoldedSelfAttention),
+        (small_config(dim=8, key_dim=3), LocalitySelfAttention),
+    ],
+    ids=["vit-tiny", "vit-small-ds", "half as wide", "narrower"],
+)
+def test_the_layer_with_fewer_products_trains(
+    config: ModelConfig, expected: type[LocalitySelfAttention]
+) -> None:
+    assert attention_layer(config) is expected
+    small = dataclasses.replace(config, depth=1)
+    model = build_for_training(small, RegularizationRecipe())
+    assert type(model.get_layer("block0_attention")) is expected
+
+
+def test_both_networks_have_the_same_weights_in_the_same_order() -> None:
+    plain, folded = plain_and_folded()
+    for one, other in zip(plain.weights, folded.weights, strict=True):
+        assert (one.path, one.shape, one.trainable) == (other.path, other.shape, other.trainable)
