@@ -183,10 +183,10 @@ def _compare(
 
 
 def _load(model: Path | str) -> Any:
-    from vitsd_export.backend import use_tensorflow
+    from vitsd_export._internal.tensorflow import use_tensorflow
 
     use_tensorflow()
-    from vitsd_export.model.checkpoint import load_model
+    from vitsd_export.sources.checkpoint import load_model
 
     return load_model(model)
 
@@ -206,15 +206,15 @@ def _without_head(graph: Any) -> Any:
 
 
 def _write_ours(model: Path, folder: Path) -> None:
-    from vitsd_export.backend import quiet_converters
+    from vitsd_export._internal.tensorflow import quiet_converters
 
     loaded = _load(model)
     full = _lower(loaded)
     # The last LayerNorm keeps its γ and β where there is no head to take them in.
     encoder = _without_head(_lower(loaded, ["head-norm-affine"]))
+    from vitsd_export.exporters.litert import convert
     from vitsd_export.exporters.onnx import write_onnx
     from vitsd_export.exporters.saved_model import write_saved_model
-    from vitsd_export.exporters.tflite import convert
 
     with quiet_converters():
         for name, graph in (("full", full), ("encoder", encoder)):
@@ -229,12 +229,12 @@ def _write_ours(model: Path, folder: Path) -> None:
 
 def _write_without_each(model: str, folder: Path, runtime: Runtime) -> dict[str, str]:
     """Writes the encoder with all rewrites, without each that is applied, and without any."""
-    from vitsd_export.backend import quiet_converters
+    from vitsd_export._internal.tensorflow import quiet_converters
 
     folder.mkdir(exist_ok=True)
     loaded = _load(model)
+    from vitsd_export.exporters.litert import convert
     from vitsd_export.exporters.onnx import write_onnx
-    from vitsd_export.exporters.tflite import convert
     from vitsd_export.lowering.rewrites import REWRITES
 
     left_out: dict[str, list[str]] = {

@@ -44,7 +44,7 @@ def store_and_write(
     """
     from benchmarks.suite.readme import replace_between_markers, summary, tables
     from benchmarks.suite.storing import reduce
-    from vitsd_export.measure.results import read_results, write_results
+    from vitsd_export.measure.benchmark.results import read_results, write_results
 
     if len(sources) > len(stored):
         raise InputError(f"At most {len(stored)} runs are stored; {len(sources)} were given.")

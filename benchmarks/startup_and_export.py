@@ -71,7 +71,11 @@ def time_commands(
                 12,
             ),
             "import of TensorFlow and Keras alone": (
-                [sys.executable, "-c", "from vitsd_export.backend import use_tensorflow as u; u()"],
+                [
+                    sys.executable,
+                    "-c",
+                    "from vitsd_export._internal.tensorflow import use_tensorflow as u; u()",
+                ],
                 None,
             ),
         }

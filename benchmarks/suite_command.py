@@ -15,7 +15,7 @@ from vitsd_export.pretrained import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from benchmarks.suite.run import Request
-    from vitsd_export.measure.results import Results
+    from vitsd_export.measure.benchmark.results import Results
 
 TIMED_FOLDER = "timed"
 NO_TIMED_MODEL = "none"
@@ -103,8 +103,8 @@ def suite(
         raise UsageError("--quick and --full contradict each other. Choose one.")
     from benchmarks.suite.run import Request
     from vitsd_export.cli.options import parse_numbers
-    from vitsd_export.measure.results import read_results
-    from vitsd_export.measure.settings import Settings
+    from vitsd_export.measure.benchmark.results import read_results
+    from vitsd_export.measure.benchmark.settings import Settings
 
     # Before the minutes that the rest takes.
     old = read_results(compare) if compare else None
@@ -137,9 +137,9 @@ def suite(
 def _timed(request: "Request", model: str, head_rank: int | None) -> "Request":
     """Returns the request for the model whose times and sizes are wanted."""
     from benchmarks.untrained import untrained_model
-    from vitsd_export.cache import cache_folder
+    from vitsd_export._internal.cache import cache_folder
     from vitsd_export.model.config import PRESETS
-    from vitsd_export.model.sources.location import locate
+    from vitsd_export.sources.location import locate
 
     changes: dict[str, Any] = {"model": model}
     if model in PRESETS:

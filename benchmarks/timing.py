@@ -48,7 +48,7 @@ def time_in_process(plan: Plan) -> dict[str, float]:
 
 
 def _time(plan: Plan) -> dict[str, float]:
-    from vitsd_export.measure.latency import time_alternating
+    from vitsd_export.measure.benchmark.latency import time_alternating
 
     open_file = {"onnxruntime": _onnxruntime, "litert": _litert, "tensorflow": _tensorflow}
     # Where its memory happens to lie makes some percent of a file's time, and the first to be opened lies

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, TensorInfo
+from vitsd_export.artifact.tensor_info import TensorInfo
+from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner
 
 
 class TorchRunner(ImageRunner):

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.isolated import run_module
+from vitsd_export._internal.atomic_write import publish, staging
 from vitsd_export.errors import EnvironmentProblem
 from vitsd_export.model.config import preset_config
-from vitsd_export.publishing import publish, staging
 
 _TIMEOUT_SECONDS = 300.0
 
@@ -44,14 +44,14 @@ def untrained_model(
 
 
 def _write(preset: str, path: Path) -> None:
-    from vitsd_export.backend import use_tensorflow
+    from vitsd_export._internal.tensorflow import use_tensorflow
 
     use_tensorflow()
     import keras
     import numpy as np
 
-    from vitsd_export.model.checkpoint import write_model
     from vitsd_export.model.classifier import build_classifier, set_normalization
+    from vitsd_export.sources.checkpoint import write_model
 
     keras.utils.set_random_seed(0)
     config = preset_config(preset)

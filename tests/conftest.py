@@ -21,11 +21,14 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 import numpy as np
 import pytest
 
-from tests.command_line import Artifacts, export_everything
-from tests.keras_models import TINY_MODEL, write_small_model
+from tests.support.command_line import Artifacts, export_everything
+from tests.support.keras_models import TINY_MODEL, write_small_model
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+
+pytest_plugins = ["tests.support.fixtures"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,7 +70,7 @@ def small_artifacts(small_model: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def browser() -> Iterator["Browser"]:
     """A headless Chromium; tests open a page or a context of their own."""
-    from tests.browser import open_browser
+    from tests.support.browser import open_browser
 
     with open_browser() as opened:
         yield opened

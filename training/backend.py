@@ -2,8 +2,8 @@
 
 import os
 
+from vitsd_export._internal.native_stderr import quiet_native_stderr
 from vitsd_export.errors import EnvironmentProblem
-from vitsd_export.runtimes.native_stderr import quiet_native_stderr
 
 
 def import_keras() -> None:

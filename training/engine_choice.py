@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from training.writing import write_text
-from vitsd_export.cache import cache_folder
+from vitsd_export._internal.cache import cache_folder
 from vitsd_export.errors import EnvironmentProblem
 
 # A shorter run is over before the engines are measured.

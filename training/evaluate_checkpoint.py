@@ -13,7 +13,7 @@ from training.report import Report, report_logits
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.folder_split import SkippedImages
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.model.checkpoint import LoadedModel, load_model
+from vitsd_export.sources.checkpoint import LoadedModel, load_model
 
 if TYPE_CHECKING:
     from rich.console import Console

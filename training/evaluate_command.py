@@ -8,8 +8,8 @@ import typer
 
 from training.options import LARGEST_SEED, Data, DataDir
 from vitsd_export.errors import UsageError
-from vitsd_export.model.sources.location import locate
 from vitsd_export.pretrained import DEFAULT_MODEL
+from vitsd_export.sources.location import locate
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +58,7 @@ def evaluate(
 
     from training.backend import import_keras
     from training.datasets import dataset_name
-    from vitsd_export.publishing import check_target
+    from vitsd_export._internal.atomic_write import check_target
 
     # Wrong options are told before Keras is started and the data is read.
     locate(checkpoint)

@@ -10,8 +10,8 @@ import keras
 from training.folded_attention import attention_layer
 from training.presets import Config, ResidualConfig
 from training.recipes.schema import RegularizationRecipe
-from vitsd_export.model.checkpoint import write_archive, write_model
 from vitsd_export.model.classifier import NORMALIZATION, build_classifier
+from vitsd_export.sources.checkpoint import write_archive, write_model
 
 
 def build_for_training(config: Config, regularization: RegularizationRecipe) -> keras.Model:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.run_log import best_epoch
+from vitsd_export._internal.atomic_write import publish, staging
 from vitsd_export.errors import InputError
-from vitsd_export.publishing import publish, staging
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -64,7 +64,7 @@ def best_precision() -> Precision:
             return "bfloat16" if float(device.compute_capability) >= 8 else "float32"
         # XLA's products for processors are slower in bfloat16.
         return "bfloat16" if device.platform == "tpu" else "float32"
-    from training.engines.tensorflow import gpu_capability
+    from training.engines.tensorflow_devices import gpu_capability
 
     capability = gpu_capability()
     has_units = processor_has_bfloat16() if capability is None else capability >= (8, 0)

@@ -36,9 +36,9 @@ def preview(
 
     from training.datasets import load_split
     from training.train_command import resolve_recipe
+    from vitsd_export._internal.atomic_write import check_target
     from vitsd_export.data.sample import load_sample
     from vitsd_export.errors import UsageError
-    from vitsd_export.publishing import check_target
 
     console = Console(stderr=True)
 

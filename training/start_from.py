@@ -11,7 +11,6 @@ import numpy as np
 from training.evaluation import predict_logits
 from training.precision import policy
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError
-from vitsd_export.model.checkpoint import LoadedModel, load_model
 from vitsd_export.model.classifier import build_classifier, set_normalization
 from vitsd_export.model.config import ModelConfig
 from vitsd_export.model.layers import (
@@ -20,8 +19,9 @@ from vitsd_export.model.layers import (
     PositionEmbedding,
     ShiftedPatchTokenizer,
 )
-from vitsd_export.model.sources.folders import holds_saved_model
-from vitsd_export.model.sources.location import locate
+from vitsd_export.sources.checkpoint import LoadedModel, load_model
+from vitsd_export.sources.folders import holds_saved_model
+from vitsd_export.sources.location import locate
 
 # Two runs of one network in float32 differ by about a millionth of the largest score.
 _AGREEMENT = 1e-4

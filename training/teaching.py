@@ -14,7 +14,7 @@ from training.recipes import Recipe
 from training.writing import writing
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.errors import InputError
-from vitsd_export.model.checkpoint import load_model
+from vitsd_export.sources.checkpoint import load_model
 
 
 @dataclasses.dataclass(frozen=True)

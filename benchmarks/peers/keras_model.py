@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vitsd_export.model.checkpoint import LoadedModel
+    from vitsd_export.sources.checkpoint import LoadedModel
 
 
 def load_keras(source: str | Path) -> "LoadedModel":
@@ -16,9 +16,9 @@ def load_keras(source: str | Path) -> "LoadedModel":
     Raises:
         InputError: If it cannot be used.
     """
-    from vitsd_export.backend import use_tensorflow
+    from vitsd_export._internal.tensorflow import use_tensorflow
 
     use_tensorflow()
-    from vitsd_export.model.checkpoint import load_model
+    from vitsd_export.sources.checkpoint import load_model
 
     return load_model(source)

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.isolated import run_module
 from benchmarks.made import Made
 from benchmarks.peers.catalogue import Peer, find_peer
-from vitsd_export.publishing import publish, staging
+from vitsd_export._internal.atomic_write import publish, staging
 
 # tf2onnx takes a minute for the largest preset.
 TIMEOUT_SECONDS = 900.0

@@ -85,7 +85,7 @@ def _code_key() -> str:
 def _export(source: str, variants: Sequence[Variant], folder: Path, answer: Path) -> None:
     """Exports variants; writes why some could not be, by name."""
     from vitsd_export.errors import VitsdExportError
-    from vitsd_export.export import Export, Target
+    from vitsd_export.workflows.export import Export, Target
 
     export = Export(source, verify=False)
     failures = {}

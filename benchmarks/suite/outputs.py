@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vitsd_export.errors import EnvironmentProblem
-from vitsd_export.measure.results import Results, write_results
+from vitsd_export.measure.benchmark.results import Results, write_results
 
 RESULTS_FILE = "results.json"
 

@@ -9,7 +9,7 @@ from benchmarks.made import Made
 from benchmarks.peers.catalogue import PEERS, TORCH_RUNTIME, Peer, installed_version
 from benchmarks.suite.variants import QUICK, Variant, all_variants
 from vitsd_export.errors import UsageError
-from vitsd_export.measure.results import Candidate, Row
+from vitsd_export.measure.benchmark.results import Candidate, Row
 
 # Not by the name of its entry point, which a checkout that is not installed does not have.
 OPENVINO_RUNTIME = "vitsd_export.runtimes.openvino_runner:OpenVinoRunner"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from benchmarks.peers.catalogue import TORCH_RUNTIME
 from benchmarks.suite.plan import OPENVINO_RUNTIME
 from vitsd_export.errors import InputError
-from vitsd_export.measure.results import Interval, LatencyFigures, Results, Row
+from vitsd_export.measure.benchmark.results import Interval, LatencyFigures, Results, Row
 
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 # The candidates of the README's table, in its order.

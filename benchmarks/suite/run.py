@@ -10,10 +10,10 @@ from benchmarks.peers.making import make_peers
 from benchmarks.suite.ours import make_ours
 from benchmarks.suite.plan import Entry, make_candidates, plan
 from benchmarks.suite.state import State
-from vitsd_export.cache import cache_folder
-from vitsd_export.measure.results import Candidate, Results, Row
-from vitsd_export.measure.settings import Settings
-from vitsd_export.measure.suite import Progress, run_suite
+from vitsd_export._internal.cache import cache_folder
+from vitsd_export.measure.benchmark.engine import Progress, run_suite
+from vitsd_export.measure.benchmark.results import Candidate, Results, Row
+from vitsd_export.measure.benchmark.settings import Settings
 
 STATE_FILE = "state.json"
 
@@ -70,13 +70,13 @@ def measure(
         UsageError: If options contradict each other, or no candidate is left.
         EnvironmentProblem: If TensorFlow is missing, or a folder cannot be written.
     """
-    from vitsd_export.benchmark import describe_data, list_versions
     from vitsd_export.data.labels import default_labels
     from vitsd_export.data.sample import choose_images
     from vitsd_export.data.sources import load_images
-    from vitsd_export.measure.machine import describe_machine
-    from vitsd_export.model.sources.location import locate, source_name
-    from vitsd_export.verify import Reference
+    from vitsd_export.measure.benchmark.machine import describe_machine
+    from vitsd_export.sources.location import locate, source_name
+    from vitsd_export.workflows.benchmark import describe_data, list_versions
+    from vitsd_export.workflows.verify import Reference
 
     entries = plan(request.length, head_rank=request.head_rank, only=request.only)
     source = locate(request.model).path

@@ -10,9 +10,9 @@ from typing import Any
 import pydantic
 from pydantic.dataclasses import dataclass
 
+from vitsd_export._internal.atomic_write import publish, staging
 from vitsd_export.errors import EnvironmentProblem
-from vitsd_export.measure.results import Candidate, Row
-from vitsd_export.publishing import publish, staging
+from vitsd_export.measure.benchmark.results import Candidate, Row
 
 
 @dataclass(frozen=True)

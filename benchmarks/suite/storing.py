@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitsd_export.measure.results import LatencyFigures, Results, Row
+from vitsd_export.measure.benchmark.results import LatencyFigures, Results, Row
 
 # More samples of a setting than these are kept as so many quantiles.
 SAMPLES = 51

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from vitsd_export.exporters.manifest import Format
+from vitsd_export.artifact.manifest import Format
 
 _RUNTIMES: dict[Format, str] = {
     "onnx": "onnxruntime",

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.apps.node_process import NODE_APP, find_program
-from tests.apps.odd_pictures import write_odd_pictures
-from vitsd_export.prediction import predict
+from tests.support.node_process import NODE_APP, find_program
+from tests.support.odd_pictures import write_odd_pictures
 from vitsd_export.runtimes import open_runner
+from vitsd_export.workflows.predict import predict
 
 
 @pytest.fixture(scope="session")

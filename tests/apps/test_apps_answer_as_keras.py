@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from tests.apps.conftest import predicted
-from tests.apps.node_process import REPOSITORY, find_program
-from tests.apps.odd_pictures import write_unusable
-from tests.apps.running import Ended, largest_difference, run_app
-from tests.command_line import Artifacts
-from tests.keras_models import keras_probabilities, tiny_file
-from tests.runtimes.tiny_artifacts import (
+from tests.support.command_line import Artifacts
+from tests.support.keras_models import keras_probabilities, tiny_file
+from tests.support.node_process import REPOSITORY, find_program
+from tests.support.odd_pictures import write_unusable
+from tests.support.running_apps import Ended, largest_difference, run_app
+from tests.support.tiny_artifacts import (
     CLASSES,
     SIZE,
     append_zip,
@@ -24,8 +24,8 @@ from tests.runtimes.tiny_artifacts import (
     write_onnx,
     write_tflite,
 )
+from vitsd_export.artifact.manifest import MANIFEST_KEY, TensorSpec
 from vitsd_export.data.labels import CIFAR10_CLASSES
-from vitsd_export.exporters.manifest import MANIFEST_KEY, TensorSpec
 
 PYTHON_APP = REPOSITORY / "apps" / "python"
 # App, and the artifact it is given.

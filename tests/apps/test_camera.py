@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.apps.conftest import predicted
-from tests.apps.node_process import REPOSITORY
-from tests.apps.running import Ended, largest_difference
-from tests.command_line import Artifacts
+from tests.support.command_line import Artifacts
+from tests.support.node_process import REPOSITORY
+from tests.support.running_apps import Ended, largest_difference
 from vitsd_export.data.labels import CIFAR10_CLASSES
 
 CV2 = """

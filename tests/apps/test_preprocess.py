@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.apps.node_process import NODE_APP, run_script
+from tests.support.node_process import NODE_APP, run_script
 from vitsd_export.data.images import resize_image
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}

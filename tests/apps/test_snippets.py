@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from tests.apps.conftest import predicted
-from tests.apps.node_process import find_program
-from tests.apps.running import run_app
-from tests.command_line import Artifacts, run_command
-from tests.runtimes.tiny_artifacts import CLASSES, IMAGES, LABELS, SIZE, tiny_manifest, write_onnx
+from tests.support.command_line import Artifacts, run_command
+from tests.support.node_process import find_program
+from tests.support.running_apps import run_app
+from tests.support.tiny_artifacts import CLASSES, IMAGES, LABELS, SIZE, tiny_manifest, write_onnx
+from vitsd_export.artifact.manifest import Format, Manifest, TensorSpec
 from vitsd_export.data.labels import CIFAR10_CLASSES
+from vitsd_export.deploy.snippets import LANGUAGES, Language, fill_in, write_snippet
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.exporters.manifest import Format, Manifest, TensorSpec
 from vitsd_export.runtimes import open_runner
-from vitsd_export.snippets import LANGUAGES, Language, fill_in, write_snippet
 
 HEADERS = (os.environ.get("ONNXRUNTIME_INCLUDE", ""), "/usr/include/onnxruntime")
 LITERT_LANGUAGES: tuple[Language, ...] = ("kotlin", "swift", "python")

@@ -20,7 +20,7 @@ def test_last_line_of_the_error_is_the_reason() -> None:
 
 
 def test_hanging_step_is_ended(tmp_path: Path) -> None:
-    arguments = ["tests.benchmarks.makers:hang", str(tmp_path / "pid"), str(tmp_path / "target")]
+    arguments = ["tests.support.peer_makers:hang", str(tmp_path / "pid"), str(tmp_path / "target")]
     assert run_module("benchmarks.peers", arguments, timeout=5) == "not done after 5 s"
     pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
     with pytest.raises(ProcessLookupError):

@@ -8,8 +8,8 @@ import pytest
 from benchmarks.made import Made
 from benchmarks.peers.catalogue import PEERS, SUFFIXES, Peer, find_peer
 from benchmarks.peers.making import make_peers
-from tests.keras_models import keras_probabilities
-from vitsd_export.digest import file_sha256
+from tests.support.keras_models import keras_probabilities
+from vitsd_export._internal.hashing import file_sha256
 from vitsd_export.errors import InputError
 from vitsd_export.runtimes import open_runner
 
@@ -66,7 +66,7 @@ def test_onnx_of_keras_is_made_but_does_not_load(made: dict[str, Made]) -> None:
 
 
 def test_what_is_made_is_used_again(small_model: Path, tmp_path: Path) -> None:
-    peer = _peer("tests.benchmarks.makers:copy")
+    peer = _peer("tests.support.peer_makers:copy")
     said: list[str] = []
     first = make_peers([peer], small_model, "0" * 64, tmp_path, report=said.append)
     second = make_peers([peer], small_model, "0" * 64, tmp_path, report=said.append)
@@ -89,7 +89,7 @@ def test_what_is_made_is_used_again(small_model: Path, tmp_path: Path) -> None:
 def test_failure_is_told_and_leaves_nothing(
     function: str, reason: str, small_model: Path, tmp_path: Path
 ) -> None:
-    peer = _peer(f"tests.benchmarks.makers:{function}")
+    peer = _peer(f"tests.support.peer_makers:{function}")
     made = make_peers([peer], small_model, "0" * 64, tmp_path)[peer.name]
     assert made.path is None
     assert made.failure is not None
@@ -98,7 +98,7 @@ def test_failure_is_told_and_leaves_nothing(
 
 
 def test_missing_package_is_skipped(small_model: Path, tmp_path: Path) -> None:
-    peer = _peer("tests.benchmarks.makers:copy", module="no_such_module_anywhere")
+    peer = _peer("tests.support.peer_makers:copy", module="no_such_module_anywhere")
     made = make_peers([peer], small_model, "0" * 64, tmp_path)[peer.name]
     assert (made.path, made.failure) == (None, None)
     assert made.skipped is not None

@@ -7,9 +7,9 @@ import pytest
 
 from benchmarks.readme_command import BENCHMARKS, README, STORED, store_and_write
 from benchmarks.suite.readme import BEGIN, END, replace_between_markers, summary, tables
-from tests.benchmarks.some_results import some_results, some_row
+from tests.support.stored_results import some_results, some_row
 from vitsd_export.errors import InputError
-from vitsd_export.measure.results import read_results, write_results
+from vitsd_export.measure.benchmark.results import read_results, write_results
 
 
 def test_pages_hold_what_the_stored_results_give() -> None:
@@ -105,7 +105,7 @@ def test_few_samples_are_all_kept(tmp_path: Path) -> None:
     import dataclasses
 
     from benchmarks.suite.storing import reduce
-    from tests.benchmarks.some_results import some_latency
+    from tests.support.stored_results import some_latency
 
     row = dataclasses.replace(some_row(), latencies=(some_latency(count=7),))
     (kept,) = reduce(some_results(row)).rows

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from benchmarks.suite.state import State, candidate_digest
-from tests.benchmarks.some_results import some_row
+from tests.support.stored_results import some_row
 from vitsd_export.errors import EnvironmentProblem
-from vitsd_export.measure.results import Row
+from vitsd_export.measure.benchmark.results import Row
 
 _RUN: dict[str, Any] = {"model": "a", "settings": {"rounds": 5}}
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.suite.run import STATE_FILE, Request, measure
-from tests.keras_models import TINY_MODEL
-from vitsd_export.measure.results import read_results, write_results
-from vitsd_export.measure.settings import Settings
+from tests.support.keras_models import TINY_MODEL
+from vitsd_export.measure.benchmark.results import read_results, write_results
+from vitsd_export.measure.benchmark.settings import Settings
 
 _FEW = ("--only", "litert float32", "--rounds", "2", "--seconds", "0.5", "--threads", "1")
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.keras_models import convolutional_network, keras_logits, small_transformer
+from tests.support.keras_models import convolutional_network, keras_logits, small_transformer
 from vitsd_export.errors import InputError, VerificationError
 
 torch = pytest.importorskip("torch")

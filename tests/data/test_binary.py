@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.data.layouts import (
+from tests.support.cifar_layouts import (
     Rows,
     write_cifar10_binary,
     write_cifar10_pickles,

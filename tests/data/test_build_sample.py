@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.data.layouts import (
+from tests.support.cifar_layouts import (
     Rows,
     random_images,
     write_cifar10_pickles,

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from tests.data.layouts import (
+from tests.support.cifar_layouts import (
     Rows,
     encode,
     pack,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.data.layouts import random_images
+from tests.support.cifar_layouts import random_images
 from vitsd_export.data.dataset import ImageDataset, sample_indices
 from vitsd_export.errors import InputError, UsageError
 

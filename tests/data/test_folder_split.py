@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.data.layouts import encode, random_images
+from tests.support.cifar_layouts import encode, random_images
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.folder_split import SkippedImages, load_folder_split
 from vitsd_export.data.originals import Split

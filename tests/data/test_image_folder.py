@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.layouts import encode, random_images
+from tests.support.cifar_layouts import encode, random_images
 from vitsd_export.data.image_folder import find_image_files, find_split, load_image_folder
 from vitsd_export.errors import InputError, UsageError
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_strategies
 from PIL import Image, ImageCms
 
-from tests.data.layouts import encode, random_images
+from tests.support.cifar_layouts import encode, random_images
 from vitsd_export.data.images import decode_image, read_image, resize_image
 from vitsd_export.errors import InputError, UsageError
 

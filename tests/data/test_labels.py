@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.data.layouts import read_pickle
+from tests.support.cifar_layouts import read_pickle
 from vitsd_export.data.labels import (
     CIFAR10_CLASSES,
     CIFAR100_COARSE_CLASSES,

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.data.layouts import python2_pickle, read_pickle
+from tests.support.cifar_layouts import python2_pickle, read_pickle
 from vitsd_export.errors import InputError
 
 PIXELS = np.arange(12, dtype=np.uint8).reshape(3, 4)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.layouts import (
+from tests.support.cifar_layouts import (
     Rows,
     encode,
     pack,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.data.layouts import Rows, pack, random_images, write_cifar10_binary
+from tests.support.cifar_layouts import Rows, pack, random_images, write_cifar10_binary
 from vitsd_export.data import tarball as tarball_module
 from vitsd_export.data.cifar import load_cifar
 from vitsd_export.data.tarball import Tarball, is_tarball, list_files

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.command_line import Artifacts, Outcome, run_command
-from tests.data.layouts import random_images
 from tests.e2e.test_gates import old_artifact, tree
-from tests.keras_models import small_config, small_transformer
+from tests.support.cifar_layouts import random_images
+from tests.support.command_line import Artifacts, Outcome, run_command
+from tests.support.keras_models import small_config, small_transformer
 from vitsd_export.model.config import PRESETS
 
 
@@ -221,11 +221,11 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     if place == "onnx":
         monkeypatch.setattr("vitsd_export.exporters.onnx.write_model", full)
     elif place == "tflite":
-        monkeypatch.setattr("vitsd_export.exporters.tflite.embed_manifest", full)
+        monkeypatch.setattr("vitsd_export.exporters.litert.embed_manifest", full)
     elif place == "saved-model":
         monkeypatch.setattr(tf.saved_model, "save", full_in_tensorflow)
     else:
-        monkeypatch.setattr("vitsd_export.exporters.manifest.Manifest.to_json", full)
+        monkeypatch.setattr("vitsd_export.artifact.manifest.Manifest.to_json", full)
 
 
 @pytest.mark.parametrize("place", ["onnx", "tflite", "saved-model", "manifest"])

@@ -10,8 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.command_line import Artifacts, Outcome, run_command
-from vitsd_export.measure.results import read_results
+from tests.support.command_line import Artifacts, Outcome, run_command
+from vitsd_export.measure.benchmark.results import read_results
 
 SHORT = ("--batches", "1,2", "--threads", "1", "--rounds", "2", "--quick")
 

@@ -9,20 +9,20 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.broken_files import (
+from tests.support.broken_files import (
     FAULTS,
     break_litert,
     break_onnx,
     quantized_litert_layers,
     quantized_onnx_layers,
 )
-from tests.command_line import Artifacts
+from tests.support.command_line import Artifacts
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.sample import load_sample
-from vitsd_export.export import Export, Target
 from vitsd_export.measure.gates import Verification
 from vitsd_export.runtimes import open_runner
-from vitsd_export.verify import Reference, ReferenceAnswers, judge
+from vitsd_export.workflows.export import Export, Target
+from vitsd_export.workflows.verify import Reference, ReferenceAnswers, judge
 
 # The layers in which a fault changes the answers least are among these.
 ONNX_LAYERS = ("block0/attention/query", "block3/mlp/dense0", "block4/attention/query", "logits")
@@ -71,8 +71,8 @@ def sure(exported: Artifacts, tmp_path_factory: pytest.TempPathFactory) -> Subje
 @pytest.fixture(scope="module")
 def unsure(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     """The bundled model with noise in its weights: half of its answers are right, and most are near ties."""
-    from vitsd_export.model.checkpoint import write_model
     from vitsd_export.model.config import preset_config
+    from vitsd_export.sources.checkpoint import write_model
 
     folder = tmp_path_factory.mktemp("unsure")
     model: Any = Reference.load("vit-tiny-cifar10").loaded.model

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from tests.keras_models import TINY_MODEL, keras_logits, tiny_file
+from tests.support.keras_models import TINY_MODEL, keras_logits, tiny_file
 from vitsd_export.data.sample import load_sample
-from vitsd_export.model.checkpoint import load_model
+from vitsd_export.sources.checkpoint import load_model
 
 
 def test_the_bundled_model_is_as_good_as_its_card_says() -> None:

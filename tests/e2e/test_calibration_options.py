@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.command_line import Artifacts, run_command
-from tests.data.layouts import random_images, write_cifar10_pickles
 from tests.e2e.test_schemes import without_zip
+from tests.support.cifar_layouts import random_images, write_cifar10_pickles
+from tests.support.command_line import Artifacts, run_command
 
 
 def quantize(model: Path, target: Path, *options: object) -> Any:

@@ -8,9 +8,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from tests.command_line import Artifacts
-from tests.keras_models import keras_probabilities, tiny_file
-from vitsd_export.inspection import inspect_artifact
+from tests.support.command_line import Artifacts
+from tests.support.keras_models import keras_probabilities, tiny_file
+from vitsd_export.artifact.inspection import inspect_artifact
 
 
 @pytest.fixture(scope="module")

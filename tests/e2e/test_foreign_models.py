@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from tests.command_line import Artifacts, export_everything, run_command
-from tests.keras_models import convolutional_network, softmax
+from tests.support.command_line import Artifacts, export_everything, run_command
+from tests.support.keras_models import convolutional_network, softmax
 from vitsd_export.runtimes import open_runner
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.command_line import run_command
-from tests.keras_models import small_config, small_transformer
+from tests.support.command_line import run_command
+from tests.support.keras_models import small_config, small_transformer
 
 WRITERS = {
     "onnx": ("vitsd_export.exporters.onnx", "write_onnx"),
-    "tflite": ("vitsd_export.exporters.tflite", "convert"),
+    "tflite": ("vitsd_export.exporters.litert", "convert"),
     "saved-model": ("vitsd_export.exporters.saved_model", "write_saved_model"),
 }
 SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite", "saved-model": ""}
@@ -183,7 +183,7 @@ def test_all_keeps_what_was_verified_whichever_fails(
 
 @pytest.mark.parametrize("command", list(WRITERS))
 def test_weights_that_are_not_numbers_fail(tmp_path: Path, command: str) -> None:
-    from vitsd_export.model.checkpoint import write_model
+    from vitsd_export.sources.checkpoint import write_model
 
     model = small_transformer()
     layer = model.get_layer("logits")

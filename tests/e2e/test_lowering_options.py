@@ -6,9 +6,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from tests.command_line import Artifacts, run_command
-from tests.keras_models import TINY_MODEL
-from vitsd_export.export import Export, Target
+from tests.support.command_line import Artifacts, run_command
+from tests.support.keras_models import TINY_MODEL
+from vitsd_export.workflows.export import Export, Target
 
 NAMES = [
     "layer-norm-affine",
@@ -113,7 +113,7 @@ def test_explain_in_json_adds_up(small_model: Path) -> None:
 
 
 def test_explain_says_why_a_model_is_not_lowered(tmp_path: Path) -> None:
-    from tests.keras_models import convolutional_network
+    from tests.support.keras_models import convolutional_network
 
     convolutional_network().save(tmp_path / "cnn.keras")
     outcome = run_command("explain", tmp_path / "cnn.keras")

@@ -13,8 +13,8 @@ import onnx
 import pytest
 from PIL import Image
 
-from tests.command_line import Artifacts, run_command
-from tests.keras_models import TINY_MODEL, keras_probabilities, tiny_file
+from tests.support.command_line import Artifacts, run_command
+from tests.support.keras_models import TINY_MODEL, keras_probabilities, tiny_file
 from vitsd_export.data.labels import CIFAR10_CLASSES
 
 KINDS = ("saved_model", "tflite", "int8", "onnx", "onnx_int8")

@@ -9,18 +9,18 @@ import onnxruntime
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
-from tests.command_line import Artifacts, export_everything, run_command
-from tests.keras_models import (
+from tests.support.command_line import Artifacts, export_everything, run_command
+from tests.support.keras_models import (
     keras_logits,
     keras_probabilities,
     small_config,
     small_transformer,
     softmax,
 )
-from vitsd_export.export import Export, Target
-from vitsd_export.inspection import inspect_artifact
+from vitsd_export.artifact.inspection import inspect_artifact
 from vitsd_export.model.config import PRESETS
 from vitsd_export.runtimes import open_runner
+from vitsd_export.workflows.export import Export, Target
 
 FORMATS = ("onnx", "tflite", "saved_model")
 

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.command_line import Artifacts
-from tests.keras_models import TINY_MODEL
+from tests.support.command_line import Artifacts
+from tests.support.keras_models import TINY_MODEL
 
 PROGRESS = (
     "loading the model",

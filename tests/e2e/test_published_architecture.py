@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.keras_models import write_small_model
+from tests.support.keras_models import write_small_model
+from vitsd_export.artifact.inspection import inspect_artifact
 from vitsd_export.data.labels import CIFAR100_FINE_CLASSES
-from vitsd_export.export import Export, Target
-from vitsd_export.inspection import inspect_artifact
+from vitsd_export.workflows.export import Export, Target
 
 
 @pytest.fixture(scope="module")

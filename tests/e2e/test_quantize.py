@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.command_line import Artifacts, run_command
-from tests.keras_models import TINY_MODEL
-from tests.model.small_models import build_small
+from tests.support.command_line import Artifacts, run_command
+from tests.support.keras_models import TINY_MODEL
+from tests.support.small_models import build_small
 from vitsd_export.data.sample import load_sample
 from vitsd_export.runtimes import open_runner
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.command_line import Artifacts
-from tests.keras_models import keras_probabilities, tiny_file
+from tests.support.command_line import Artifacts
+from tests.support.keras_models import keras_probabilities, tiny_file
 from vitsd_export.data.labels import CIFAR10_CLASSES
 
 ONNX_APP = """

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.command_line import run_command
-from tests.keras_models import write_small_model
-from vitsd_export import benchmark
-from vitsd_export.benchmark import benchmark_artifacts
+from tests.support.command_line import run_command
+from tests.support.keras_models import write_small_model
 from vitsd_export.data.sample import load_sample
-from vitsd_export.export import CalibrationSource, Export
+from vitsd_export.workflows import benchmark
+from vitsd_export.workflows.benchmark import benchmark_artifacts
+from vitsd_export.workflows.export import CalibrationSource, Export
 
 FINE, OTHERS = "the model's", "others"
 # Class names inside the small model decide: as many as CIFAR-100's, and some that no sample has.

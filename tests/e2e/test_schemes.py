@@ -11,11 +11,11 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from tests.command_line import Artifacts, run_command
-from tests.keras_models import TINY_MODEL
-from vitsd_export.export import Export, Exported, Target
-from vitsd_export.inspection import inspect_artifact
+from tests.support.command_line import Artifacts, run_command
+from tests.support.keras_models import TINY_MODEL
+from vitsd_export.artifact.inspection import inspect_artifact
 from vitsd_export.quantization.schemes import SCHEMES
+from vitsd_export.workflows.export import Export, Exported, Target
 
 FLOAT, FLOAT16 = TensorProto.FLOAT, TensorProto.FLOAT16
 

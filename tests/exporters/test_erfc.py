@@ -11,8 +11,8 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from vitsd_export.backend import quiet_converters
-from vitsd_export.export import Export, Target
+from vitsd_export._internal.tensorflow import quiet_converters
+from vitsd_export.workflows.export import Export, Target
 
 ARGUMENTS = np.array([[-7.0, -3.1, -1.0, -0.4, -1e-3, 0.0, 1e-3, 0.25, 0.9, 2.0, 3.5, 8.0]])
 

@@ -11,9 +11,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from tests.keras_models import loaded, softmax
-from tests.runtimes.tiny_artifacts import tiny_manifest
-from vitsd_export.backend import quiet_converters
+from tests.support.keras_models import loaded, softmax
+from tests.support.tiny_artifacts import tiny_manifest
+from vitsd_export._internal.tensorflow import quiet_converters
 from vitsd_export.errors import InputError
 from vitsd_export.exporters.onnx import UNLOWERED_OPSET, embed_manifest, write_onnx
 from vitsd_export.lowering.inference_graph import InferenceGraph

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.keras_models import loaded, small_transformer, softmax
-from tests.runtimes.tiny_artifacts import tiny_manifest
-from vitsd_export.backend import quiet_converters
+from tests.support.keras_models import loaded, small_transformer, softmax
+from tests.support.tiny_artifacts import tiny_manifest
+from vitsd_export._internal.tensorflow import quiet_converters
 from vitsd_export.exporters.saved_model import embed_manifest, write_saved_model
 from vitsd_export.lowering.graph import WindowTokenizer
 from vitsd_export.lowering.inference_graph import InferenceGraph

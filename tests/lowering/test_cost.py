@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.lowering.graphs import trained
+from tests.support.lowered_graphs import trained
 from vitsd_export.lowering.cost import Cost, Step, cost
 from vitsd_export.lowering.graph import Dense
 from vitsd_export.lowering.reading import read_graph

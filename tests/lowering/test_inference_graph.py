@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.keras_models import loaded, small_transformer, softmax
+from tests.support.keras_models import loaded, small_transformer, softmax
 from vitsd_export.errors import UsageError
 from vitsd_export.exporters.freezing import frozen_function
 from vitsd_export.lowering.inference_graph import InferenceGraph

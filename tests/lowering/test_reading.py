@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from tests.keras_models import convolutional_network, loaded
-from tests.lowering.float64 import evaluate
-from tests.lowering.graphs import KINDS, pixels, relative_error
-from tests.model.small_models import build_small, random_pixels
+from tests.support.float64_program import evaluate
+from tests.support.keras_models import convolutional_network, loaded
+from tests.support.lowered_graphs import KINDS, pixels, relative_error
+from tests.support.small_models import build_small, random_pixels
 from vitsd_export.lowering.inference_graph import InferenceGraph
 from vitsd_export.lowering.reading import OtherArchitecture, read_graph
 from vitsd_export.model.layers import LocalitySelfAttention, PositionEmbedding
@@ -141,7 +141,7 @@ def test_another_architecture_is_told_and_exported_as_it_is(name: str) -> None:
 
 
 def test_skipped_branches_are_training_only() -> None:
-    from tests.model.small_models import set_random_weights, small_config
+    from tests.support.small_models import set_random_weights, small_config
     from vitsd_export.model.classifier import build_classifier
 
     model = build_classifier(small_config(depth=2), drop_path=0.4)

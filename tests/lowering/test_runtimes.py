@@ -9,18 +9,18 @@ import onnx
 import onnxruntime
 import pytest
 
-from tests.keras_models import TINY_MODEL, loaded
-from tests.lowering.float64 import evaluate
-from tests.lowering.graphs import KINDS, all_names, pixels, relative_error
-from tests.model.small_models import build_small
-from vitsd_export.backend import quiet_converters
+from tests.support.float64_program import evaluate
+from tests.support.keras_models import TINY_MODEL, loaded
+from tests.support.lowered_graphs import KINDS, all_names, pixels, relative_error
+from tests.support.small_models import build_small
+from vitsd_export._internal.tensorflow import quiet_converters
 from vitsd_export.data.sample import load_sample
+from vitsd_export.exporters.litert import convert
 from vitsd_export.exporters.onnx import write_onnx
-from vitsd_export.exporters.tflite import convert
 from vitsd_export.lowering.graph import Dense, LowRankDense
 from vitsd_export.lowering.inference_graph import InferenceGraph
 from vitsd_export.lowering.reading import read_graph
-from vitsd_export.model.checkpoint import LoadedModel, load_model
+from vitsd_export.sources.checkpoint import LoadedModel, load_model
 
 FLOAT32 = 2e-5
 

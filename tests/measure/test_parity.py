@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.keras_models import softmax
+from tests.support.keras_models import softmax
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.measure.accuracy import paired_interval
 from vitsd_export.measure.gates import GATES, Verification, check_parity, gate_for

@@ -5,8 +5,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tests.model.small_models import random_pixels, set_random_weights
-from tests.training.processes import run_python
+from tests.support.processes import run_python
+from tests.support.small_models import random_pixels, set_random_weights
 from vitsd_export.model.classifier import build_classifier
 from vitsd_export.model.config import preset_config
 
@@ -15,7 +15,7 @@ _ANSWER = """
 import sys
 import keras
 import numpy as np
-from vitsd_export.model.checkpoint import load_model
+from vitsd_export.sources.checkpoint import load_model
 
 pixels, *paths = sys.argv[1:]
 for path in paths:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.model import numpy_reference
-from tests.model.small_models import build_small, random_pixels, small_config
-from vitsd_export.model.checkpoint import load_model, write_model
+from tests.support import numpy_reference
+from tests.support.small_models import build_small, random_pixels, small_config
 from vitsd_export.model.classifier import NORMALIZATION, set_normalization
 from vitsd_export.model.config import preset_config
+from vitsd_export.sources.checkpoint import load_model, write_model
 
 
 def logits(model: keras.Model, pixels: np.ndarray, **options: Any) -> np.ndarray:

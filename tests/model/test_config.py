@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.model.small_models import small_config
+from tests.support.small_models import small_config
 from vitsd_export.errors import UsageError
 from vitsd_export.model.config import PRESETS, ModelConfig, preset_config
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.model import numpy_reference
-from tests.model.small_models import random_pixels
+from tests.support import numpy_reference
+from tests.support.small_models import random_pixels
 from vitsd_export.model.layers import (
     BilinearResize,
     LocalitySelfAttention,

@@ -9,9 +9,17 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from tests.reports.examples import accuracy, latency, machine, realistic, results, row, unusual
+from tests.support.benchmark_results import (
+    accuracy,
+    latency,
+    machine,
+    realistic,
+    results,
+    row,
+    unusual,
+)
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.measure.results import Interval, ParityFigures, Results, Size
+from vitsd_export.measure.benchmark.results import Interval, ParityFigures, Results, Size
 from vitsd_export.reports.compare import compare_results, median_interval, relative_change
 
 OTHER = machine(processor="another")

@@ -7,8 +7,8 @@ import hypothesis.strategies as st
 import pytest
 from markdown_it import MarkdownIt
 
-from tests.reports.examples import HOSTILE, latency, realistic, results, row, unusual
-from vitsd_export.measure.results import Results
+from tests.support.benchmark_results import HOSTILE, latency, realistic, results, row, unusual
+from vitsd_export.measure.benchmark.results import Results
 from vitsd_export.reports.compare import compare_results
 from vitsd_export.reports.markdown import comparison_to_markdown, escape, to_markdown
 from vitsd_export.reports.wording import plain

@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.reports.examples import HOSTILE, hostile, latency, realistic, results, row, unusual
+from tests.support.benchmark_results import (
+    HOSTILE,
+    hostile,
+    latency,
+    realistic,
+    results,
+    row,
+    unusual,
+)
 from vitsd_export.errors import EnvironmentProblem
-from vitsd_export.measure.results import Results
+from vitsd_export.measure.benchmark.results import Results
 from vitsd_export.reports.page import render_page, write_page
 
 if TYPE_CHECKING:

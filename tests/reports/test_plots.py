@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.reports.examples import latency, realistic, results, row, unusual
+from tests.support.benchmark_results import latency, realistic, results, row, unusual
 from vitsd_export.errors import EnvironmentProblem
-from vitsd_export.measure.results import Work
+from vitsd_export.measure.benchmark.results import Work
 from vitsd_export.reports.plots import write_plots
 
 GREEN, ORANGE, BLUE = (0, 158, 115), (213, 94, 0), (0, 114, 178)

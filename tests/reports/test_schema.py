@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import tests.reports.examples as examples
-from vitsd_export.measure.results import Results, read_results, write_results
+import tests.support.benchmark_results as examples
+from vitsd_export.measure.benchmark.results import Results, read_results, write_results
 from vitsd_export.reports.schema import schema_text
 
 COMMITTED = Path("benchmarks/results/schema.json")

@@ -7,7 +7,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from tests.reports.examples import (
+from tests.support.benchmark_results import (
     HOSTILE,
     latency,
     realistic,
@@ -15,7 +15,7 @@ from tests.reports.examples import (
     row,
     unusual,
 )
-from vitsd_export.measure.results import Results
+from vitsd_export.measure.benchmark.results import Results
 from vitsd_export.reports.compare import compare_results
 from vitsd_export.reports.terminal import print_comparison, print_results
 

@@ -6,7 +6,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from tests.reports.examples import results, row
+from tests.support.benchmark_results import results, row
 from vitsd_export.reports.wording import (
     columns,
     data_name,

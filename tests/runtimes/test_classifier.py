@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.runtimes.tiny_artifacts import (
+from tests.support.tiny_artifacts import (
     CLASSES,
     IMAGES,
     LABELS,

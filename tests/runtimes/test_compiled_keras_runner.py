@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitsd_export.measure.worker_process import WorkerProcess
+from vitsd_export.measure.benchmark.worker_process import WorkerProcess
 from vitsd_export.runtimes.keras_runner import KerasRunner
 
 
 @pytest.fixture(scope="module")
 def expected(small_model: Path, images: np.ndarray) -> np.ndarray:
     """The plain Keras model's probabilities of ten images, [10, classes]."""
-    from vitsd_export.model.checkpoint import answers_probabilities, load_model
-    from vitsd_export.model.sources.location import locate
+    from vitsd_export.sources.checkpoint import answers_probabilities, load_model
+    from vitsd_export.sources.location import locate
 
     loaded = load_model(locate(small_model))
     output = "probabilities" if answers_probabilities(loaded) else "logits"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import Artifacts
-from vitsd_export.inspection import inspect_artifact
+from tests.support.command_line import Artifacts
+from vitsd_export.artifact.inspection import inspect_artifact
 from vitsd_export.runtimes.delegation import list_counts
 from vitsd_export.runtimes.litert_delegation import read_delegation
 from vitsd_export.runtimes.litert_runner import LiteRTKernelsRunner, LiteRTRunner
@@ -135,7 +135,7 @@ def test_long_lists_are_cut(most: int, text: str) -> None:
 def test_the_runner_still_answers_after_it_told(tiny_onnx: Path, tiny_tflite: Path) -> None:
     import numpy as np
 
-    from tests.runtimes.tiny_artifacts import IMAGES, reference_probabilities
+    from tests.support.tiny_artifacts import IMAGES, reference_probabilities
 
     for runner in (OnnxRuntimeRunner(tiny_onnx), LiteRTRunner(tiny_tflite)):
         with runner:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.command_line import Artifacts
-from tests.runtimes.tiny_artifacts import IMAGES, LABELS, reference_probabilities
+from tests.support.command_line import Artifacts
+from tests.support.tiny_artifacts import IMAGES, LABELS, reference_probabilities
 from vitsd_export.errors import InputError
 from vitsd_export.runtimes import open_runner
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.runtimes.tiny_artifacts import (
+from tests.support.tiny_artifacts import (
     BIAS,
     CLASSES,
     IMAGES,
@@ -20,10 +20,11 @@ from tests.runtimes.tiny_artifacts import (
     write_saved_model,
     write_tflite,
 )
+from vitsd_export._internal.messages import first_line
 from vitsd_export.data.labels import CIFAR10_CLASSES
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.runtimes import Runner, open_runner
-from vitsd_export.runtimes.base import first_line, softmax
+from vitsd_export.runtimes.base import softmax
 
 FORMATS = ("tiny_onnx", "tiny_tflite", "tiny_saved_model")
 RUNTIMES = {

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.keras_models import convolutional_network
-from tests.sources.legacy import NARROW, Legacy, train_legacy
+from tests.support.keras_models import convolutional_network
+from tests.support.legacy_models import NARROW, Legacy, train_legacy
 from vitsd_export.errors import InputError
-from vitsd_export.model.damage import UNREADABLE_ERRORS
+from vitsd_export.sources.damage import UNREADABLE_ERRORS
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +21,10 @@ def legacy(tmp_path_factory: pytest.TempPathFactory) -> Legacy:
 @pytest.fixture(scope="session")
 def mapped(legacy: Legacy) -> Any:
     """What it is read into."""
-    from vitsd_export.backend import use_tensorflow
+    from vitsd_export._internal.tensorflow import use_tensorflow
 
     use_tensorflow()
-    from vitsd_export.model.checkpoint import load_model
+    from vitsd_export.sources.checkpoint import load_model
 
     return load_model(legacy.saved_model)
 
@@ -34,8 +34,8 @@ def tried_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Graphs are tried in the process of the test, which saves the start of another."""
     import tensorflow as tf
 
-    from vitsd_export.backend import quiet_converters
-    from vitsd_export.model.sources import saved_model
+    from vitsd_export._internal.tensorflow import quiet_converters
+    from vitsd_export.sources import saved_model
 
     def answers(folder: Path, signature: str, images: np.ndarray) -> np.ndarray:
         try:
@@ -59,7 +59,7 @@ def network() -> Any:
 @pytest.fixture(scope="session")
 def exported_network(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The SavedModel that Keras 3 writes of it."""
-    from vitsd_export.backend import quiet_converters
+    from vitsd_export._internal.tensorflow import quiet_converters
 
     folder = tmp_path_factory.mktemp("exported_network") / "network"
     with quiet_converters():

@@ -10,14 +10,14 @@ import keras
 import numpy as np
 import pytest
 
-from tests.command_line import Outcome, run_command
-from tests.keras_models import TINY_MODEL, softmax
+from tests.support.command_line import Outcome, run_command
+from tests.support.keras_models import TINY_MODEL, softmax
 from vitsd_export.data.sample import load_sample
 from vitsd_export.errors import InputError
-from vitsd_export.model.checkpoint import load_model
 from vitsd_export.runtimes import open_runner
+from vitsd_export.sources.checkpoint import load_model
 
-OWN_LAYERS = Path(__file__).with_name("own_layers.py")
+OWN_LAYERS = Path(__file__).parents[1] / "support" / "own_layers.py"
 RANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "0-255": lambda pixels: pixels,
     "0-1": lambda pixels: pixels / 255,
@@ -169,7 +169,7 @@ def test_ways_to_write_a_model(make: Any, command: str, name: str, tmp_path: Pat
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The user's module, and a program that has never heard of it when the test is over."""
-    from vitsd_export.model.sources.custom_objects import load_custom_objects
+    from vitsd_export.sources.custom_objects import load_custom_objects
 
     def forget() -> None:
         for name in ("own_layers", "theirs"):

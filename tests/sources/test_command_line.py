@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.command_line import run_command
-from tests.keras_models import small_config, small_transformer, softmax
-from tests.sources.legacy import NARROW, Legacy
 from tests.sources.test_published_architecture import hyperparameters
-from vitsd_export.backend import quiet_converters
+from tests.support.command_line import run_command
+from tests.support.keras_models import small_config, small_transformer, softmax
+from tests.support.legacy_models import NARROW, Legacy
+from vitsd_export._internal.tensorflow import quiet_converters
 from vitsd_export.model.config import PRESETS
 from vitsd_export.runtimes import open_runner
 

@@ -16,13 +16,13 @@ import keras
 import numpy as np
 import pytest
 
-from tests.command_line import run_command
 from tests.sources.test_any_classifier import functional
-from tests.sources.watching import watched
+from tests.support.command_line import run_command
+from tests.support.watching import watched
 from vitsd_export.errors import InputError
-from vitsd_export.model.checkpoint import load_model
 from vitsd_export.model.classifier import build_classifier
 from vitsd_export.model.config import PRESETS, ModelConfig
+from vitsd_export.sources.checkpoint import load_model
 
 Damage = Callable[[bytes, np.random.Generator], bytes]
 

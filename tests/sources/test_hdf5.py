@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import pytest
 
-from tests.keras_models import small_config, small_transformer
-from tests.sources.legacy import NARROW, Legacy
 from tests.sources.test_published_architecture import hyperparameters
+from tests.support.keras_models import small_config, small_transformer
+from tests.support.legacy_models import NARROW, Legacy
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.model.checkpoint import load_model
 from vitsd_export.model.config import PRESETS
+from vitsd_export.sources.checkpoint import load_model
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_what_reaches_outside_is_refused(
     if not archived:
         assert word in refusal(weights, preset="small")
         return
-    from tests.model.test_checkpoint import rewrite
+    from tests.sources.test_checkpoint import rewrite
 
     model.save(tmp_path / "whole.keras")
     members: dict[str, bytes | None] = {"model.weights.h5": weights.read_bytes()}

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.command_line import run_command
-from tests.sources.hub_server import COMMIT, REPOSITORY, Hub, serve
-from tests.sources.legacy import Legacy
+from tests.support.command_line import run_command
+from tests.support.hub_server import COMMIT, REPOSITORY, Hub, serve
+from tests.support.legacy_models import Legacy
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError
-from vitsd_export.model.checkpoint import load_model
-from vitsd_export.model.sources.hub import Address, parse_address
-from vitsd_export.model.sources.location import locate, source_name
+from vitsd_export.sources.checkpoint import load_model
+from vitsd_export.sources.hub import Address, parse_address
+from vitsd_export.sources.location import locate, source_name
 
 ADDRESS = f"hf://{REPOSITORY}"
 

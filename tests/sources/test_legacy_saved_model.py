@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.command_line import run_command
-from tests.sources.legacy import NARROW, PUBLISHED, Legacy, train_legacy
+from tests.support.command_line import run_command
+from tests.support.legacy_models import NARROW, PUBLISHED, Legacy, train_legacy
 from vitsd_export.data.labels import CIFAR100_FINE_CLASSES
 from vitsd_export.errors import InputError
-from vitsd_export.export import Export, Target
 from vitsd_export.lowering.reading import read_graph
-from vitsd_export.model.checkpoint import load_model
-from vitsd_export.model.sources import saved_model
-from vitsd_export.model.sources.checkpoint_tensors import read_variables
 from vitsd_export.runtimes import open_runner
+from vitsd_export.sources import saved_model
+from vitsd_export.sources.checkpoint import load_model
+from vitsd_export.sources.checkpoint_tensors import read_variables
+from vitsd_export.workflows.export import Export, Target
 
 
 def largest_difference(model: Any, answers: tuple[np.ndarray, np.ndarray]) -> float:

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.sources.legacy import NARROW, PUBLISHED
-from tests.sources.tensors import random_tensors, shapes
+from tests.support.legacy_models import NARROW, PUBLISHED
+from tests.support.source_tensors import random_tensors, shapes
 from vitsd_export.model.config import ModelConfig, preset_config
-from vitsd_export.model.sources.published_architecture import (
+from vitsd_export.sources.published_architecture import (
     OtherWeights,
     map_weights,
     read_config,
 )
-from vitsd_export.model.sources.tensors import NamedTensor, Tensors
+from vitsd_export.sources.tensors import NamedTensor, Tensors
 
 
 def hyperparameters(config: dict[str, Any]) -> ModelConfig:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.command_line import Artifacts, run_command
-from tests.keras_models import softmax
+from tests.support.command_line import Artifacts, run_command
+from tests.support.keras_models import softmax
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.model.checkpoint import load_model
-from vitsd_export.model.sources import graph_trial
 from vitsd_export.runtimes import open_runner
+from vitsd_export.sources import graph_trial
+from vitsd_export.sources.checkpoint import load_model
 
 SIZE, CLASSES = 8, 3
 IMAGES = tf.TensorSpec((None, SIZE, SIZE, 3), tf.float32, name="images")

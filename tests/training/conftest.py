@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitsd_export.backend import use_tensorflow
+from vitsd_export._internal.tensorflow import use_tensorflow
 
 use_tensorflow()
 
-from tests.training.small_parts import EPOCHS  # noqa: E402
-from tests.training.small_runs import run, weights_of  # noqa: E402
+from tests.support.training_parts import EPOCHS  # noqa: E402
+from tests.support.training_runs import run, weights_of  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from tests.training.small_parts import LIVELY, small_data
+from tests.support.training_parts import LIVELY, small_data
 from training import batches
 from training.augmentation.draws import Draws, draw_epoch
 from training.augmentation.pipeline import augment

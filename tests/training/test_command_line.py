@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 
 import training
-from tests.data.layouts import write_cifar10_pickles, write_cifar100_pickles
-from tests.training.small_parts import small_config, small_data
+from tests.support.cifar_layouts import write_cifar10_pickles, write_cifar100_pickles
+from tests.support.training_parts import small_config, small_data
 from training.__main__ import main
 from training.engines import tensorflow as tensorflow_engine
 from training.evaluation import evaluate
 from training.recipes import load_recipe, recipe_names
 from vitsd_export.data.cifar import load_cifar
 from vitsd_export.data.labels import CIFAR10_CLASSES
-from vitsd_export.model.checkpoint import load_model
 from vitsd_export.model.config import PRESETS
+from vitsd_export.sources.checkpoint import load_model
 
 REPOSITORY = Path(__file__).parents[2]
 # Real images where they are at hand; the tests run without them.

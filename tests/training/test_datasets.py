@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.layouts import write_cifar10_binary, write_cifar10_pickles, write_parquet
+from tests.support.cifar_layouts import write_cifar10_binary, write_cifar10_pickles, write_parquet
 from training.datasets import dataset_name, load_datasets, load_split
 from vitsd_export.data.folder_split import SkippedImages
 from vitsd_export.errors import InputError, UsageError

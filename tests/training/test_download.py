@@ -11,8 +11,13 @@ import keras
 import numpy as np
 import pytest
 
-from tests.data.layouts import pack, random_images, write_cifar10_pickles, write_cifar100_pickles
-from tests.training.processes import run_python
+from tests.support.cifar_layouts import (
+    pack,
+    random_images,
+    write_cifar10_pickles,
+    write_cifar100_pickles,
+)
+from tests.support.processes import run_python
 from training import download
 from training.datasets import load_datasets, load_split
 from vitsd_export.data.dataset import ImageDataset

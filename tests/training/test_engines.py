@@ -12,10 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.training.engine_runs import random_start
-from tests.training.processes import run_python
-from tests.training.small_parts import LIVELY, small_config
-from tests.training.small_runs import weights_of
+from tests.support.engine_runs import random_start
+from tests.support.processes import run_python
+from tests.support.training_parts import LIVELY, small_config
+from tests.support.training_runs import weights_of
 from vitsd_export.model.classifier import build_classifier
 
 # Two epochs of three steps. The answer is written to a file: whatever else is printed does not matter.
@@ -30,13 +30,13 @@ if keras.backend.backend() == "tensorflow" and "TF_CONFIG" not in os.environ:
     import tensorflow as tf
     two = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
-from tests.training.engine_runs import run_all
-from tests.training.small_parts import small_config
+from tests.support.engine_runs import run_all
+from tests.support.training_parts import small_config
 run_all(folder, runs)
 """
 
 _COMPARE_UPDATES = """
-from tests.training.engine_runs import distance_of_updates
+from tests.support.engine_runs import distance_of_updates
 from training.presets import ResidualConfig
 networks = {
     "transformer": small_config(),

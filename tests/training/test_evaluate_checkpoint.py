@@ -13,9 +13,9 @@ import typer
 from PIL import Image
 from rich.console import Console
 
-from tests.data.layouts import write_cifar10_pickles, write_cifar100_pickles
-from tests.keras_models import keras_logits, small_config, softmax, write_small_model
-from tests.training.processes import run_python
+from tests.support.cifar_layouts import write_cifar10_pickles, write_cifar100_pickles
+from tests.support.keras_models import keras_logits, small_config, softmax, write_small_model
+from tests.support.processes import run_python
 from training.evaluate_checkpoint import (
     CheckpointEvaluation,
     as_logits,
@@ -31,8 +31,8 @@ from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.labels import CIFAR10_CLASSES
 from vitsd_export.data.sample import load_sample
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.model.checkpoint import LoadedModel, write_model
 from vitsd_export.model.classifier import build_classifier
+from vitsd_export.sources.checkpoint import LoadedModel, write_model
 
 BUNDLED = "vit-tiny-cifar10"
 
@@ -209,7 +209,7 @@ def test_cifar100_is_refused_by_a_model_of_cifar10(tmp_path: Path) -> None:
 def test_a_folder_is_split_as_the_checkpoint_was_trained(
     image_folder: Path, tmp_path: Path
 ) -> None:
-    from tests.keras_models import small_transformer
+    from tests.support.keras_models import small_transformer
     from training.datasets import load_split
 
     card: dict[str, Any] = {"labels": list(CIFAR10_CLASSES), "seed": 7}
@@ -232,7 +232,7 @@ def test_a_folder_is_split_as_the_checkpoint_was_trained(
 
 
 def test_validation_is_what_the_training_held_out(cifar10: Path, tmp_path: Path) -> None:
-    from tests.keras_models import small_transformer
+    from tests.support.keras_models import small_transformer
     from training.loop import split_validation
 
     train = load_cifar("cifar10", "train", cifar10)

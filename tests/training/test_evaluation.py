@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.training.processes import run_python
-from tests.training.small_parts import small_config, small_data
+from tests.support.processes import run_python
+from tests.support.training_parts import small_config, small_data
 from training.evaluation import evaluate, predict_logits, score_logits
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.model.classifier import build_classifier

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.training.processes import run_python
+from tests.support.processes import run_python
 from training.event_log import FOLDER, EventLog
 from vitsd_export.errors import EnvironmentProblem
 

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from tests.model.numpy_reference import classify
-from tests.model.small_models import random_pixels, set_random_weights, small_config
-from tests.training.gradients import logits_and_gradients
-from tests.training.processes import run_python
+from tests.support.gradients import logits_and_gradients
+from tests.support.numpy_reference import classify
+from tests.support.processes import run_python
+from tests.support.small_models import random_pixels, set_random_weights, small_config
 from training.folded_attention import FoldedSelfAttention, attention_layer
 from training.networks import build_for_training
 from training.precision import policy

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.training.conftest import FinishedRun
-from tests.training.small_parts import (
+from tests.support.training_parts import (
     EPOCHS,
     RECIPE,
     STEPS_PER_EPOCH,
@@ -23,10 +22,11 @@ from tests.training.small_parts import (
     small_data,
     with_optimizer,
 )
-from tests.training.small_runs import run, silent, weights_of
+from tests.support.training_runs import run, silent, weights_of
+from tests.training.conftest import FinishedRun
 from training import loop
 from training.batches import Batch
-from training.engines import tensorflow as tensorflow_engine
+from training.engines import tensorflow_devices
 from training.engines.devices import choose_devices
 from training.engines.tensorflow import TensorFlowEngine
 from training.evaluation import evaluate
@@ -252,7 +252,7 @@ def test_as_many_devices_are_used_as_share_a_batch_evenly(
 ) -> None:
     names = [f"cpu:{index}" for index in range(4)]
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: names)
-    monkeypatch.setattr(tensorflow_engine, "mirrored_strategy", lambda chosen: chosen)
+    monkeypatch.setattr(tensorflow_devices, "mirrored_strategy", lambda chosen: chosen)
     devices = choose_devices(None, batch_size, together=together)
     assert devices.names == tuple(names[:expected])
     assert devices.distribution == (None if expected == 1 else devices.names)

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from tests.training.engine_runs import random_start
-from tests.training.small_parts import RECIPE, small_config, small_data
-from tests.training.small_runs import run, silent, weights_of
+from tests.support.engine_runs import random_start
+from tests.support.training_parts import RECIPE, small_config, small_data
+from tests.support.training_runs import run, silent, weights_of
 from training.loop import Trained
 from training.networks import build_for_training, build_residual, write_network
 from training.presets import ResidualConfig, config_of
@@ -17,8 +17,8 @@ from training.recipes import MixingRecipe
 from training.recipes.schema import RegularizationRecipe
 from training.teaching import load_teacher
 from vitsd_export.errors import UsageError
-from vitsd_export.model.checkpoint import load_model
 from vitsd_export.model.config import preset_config
+from vitsd_export.sources.checkpoint import load_model
 
 NARROW = ResidualConfig((4, 6, 8, 10), 8, 3)
 PLAIN = dataclasses.replace(

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.training_parts import EPOCHS, STEPS_PER_EPOCH, small_config
+from tests.support.training_runs import RECIPE as SMALL
 from tests.training.conftest import FinishedRun
-from tests.training.small_parts import EPOCHS, STEPS_PER_EPOCH, small_config
-from tests.training.small_runs import RECIPE as SMALL
 from training.optimizer import build_optimizer
 from training.recipes import OptimizerRecipe
 from vitsd_export.model.classifier import build_classifier

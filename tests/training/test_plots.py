@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.processes import run_python
+from tests.support.processes import run_python
 from training import plots
 from training.plots import write_confusion_matrix, write_curves, write_image_grid
 from training.report import Report, report_logits

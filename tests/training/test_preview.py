@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from tests.data.layouts import write_cifar10_pickles
-from tests.training.small_parts import LIVELY, RECIPE, small_data
+from tests.support.cifar_layouts import write_cifar10_pickles
+from tests.support.training_parts import LIVELY, RECIPE, small_data
 from training.__main__ import app
 from training.augmentation.draws import draw_epoch
 from training.plots import write_image_grid

@@ -24,8 +24,8 @@ from training.recipes import (
     with_changes,
 )
 from training.recipes.schema import required_fields
+from vitsd_export._internal.suggestions import nearest
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.nearest import nearest
 
 quick = settings(max_examples=50, deadline=None, derandomize=True)
 LIGHT = load_recipe("light")

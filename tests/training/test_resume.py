@@ -14,10 +14,10 @@ import keras
 import numpy as np
 import pytest
 
+from tests.support.processes import REPOSITORY
+from tests.support.training_parts import EPOCHS, RECIPE, STEPS_PER_EPOCH, small_data, with_optimizer
+from tests.support.training_runs import run, silent, weights_of
 from tests.training.conftest import FinishedRun
-from tests.training.processes import REPOSITORY
-from tests.training.small_parts import EPOCHS, RECIPE, STEPS_PER_EPOCH, small_data, with_optimizer
-from tests.training.small_runs import run, silent, weights_of
 from training import checkpoint
 from training.batches import Batch
 from training.checkpoint import check_folder, engine_of
@@ -298,7 +298,7 @@ def test_damaged_weights_fail(
 _TRAIN = """
 import sys
 from pathlib import Path
-from tests.training.small_runs import run
+from tests.support.training_runs import run
 run(Path(sys.argv[1]), dropout=0.3)
 """
 

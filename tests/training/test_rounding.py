@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.small_parts import small_config
+from tests.support.training_parts import small_config
 from training.rounding import round_to_float16
 from vitsd_export.errors import InputError
-from vitsd_export.model.checkpoint import load_model, write_model
 from vitsd_export.model.classifier import build_classifier, set_normalization
+from vitsd_export.sources.checkpoint import load_model, write_model
 
 
 def test_weights_become_the_nearest_that_float16_has_and_stay_float32() -> None:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.training.small_parts import small_config
+from tests.support.training_parts import small_config
 from training import speed
 from training.precision import Precision
 from training.speed import device_share, matmul_rate, training_multiply_adds

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.training.small_parts import RECIPE, small_config
-from tests.training.small_runs import run, silent, weights_of
+from tests.support.training_parts import RECIPE, small_config
+from tests.support.training_runs import run, silent, weights_of
 from training.loop import Trained
 from training.presets import ResidualConfig
 from training.recipes import Recipe, Stage, with_changes

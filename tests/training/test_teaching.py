@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-from tests.model.small_models import build_small, set_random_weights
-from tests.training.small_parts import LIVELY, RECIPE, small_config, small_data
-from tests.training.small_runs import run, weights_of
+from tests.support.small_models import build_small, set_random_weights
+from tests.support.training_parts import LIVELY, RECIPE, small_config, small_data
+from tests.support.training_runs import run, weights_of
 from training.batches import Batch
 from training.engines.program import Program
 from training.recipes import DistillationRecipe, LossRecipe, MixingRecipe, Recipe
@@ -19,8 +19,8 @@ from training.stage import TrainingDiverged
 from training.teaching import Lessons, Teacher, load_teacher
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.model.checkpoint import write_model
 from vitsd_export.model.classifier import build_classifier
+from vitsd_export.sources.checkpoint import write_model
 
 # The loss.
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.keras_models import convolutional_network, write_small_model
-from tests.model.small_models import random_pixels, set_random_weights, small_config
-from tests.training.processes import run_python
+from tests.support.keras_models import convolutional_network, write_small_model
+from tests.support.processes import run_python
+from tests.support.small_models import random_pixels, set_random_weights, small_config
 from training.precision import policy
 from training.start_from import load_start
 from training.transfer import (
@@ -23,9 +23,9 @@ from training.transfer import (
 )
 from vitsd_export.data.labels import CIFAR10_CLASSES
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.model.checkpoint import load_model, write_model
 from vitsd_export.model.classifier import build_classifier, set_normalization
 from vitsd_export.model.config import ModelConfig
+from vitsd_export.sources.checkpoint import load_model, write_model
 
 BUNDLED = "vit-tiny-cifar10"
 FLATTEN: dict[str, Any] = {"head": "flatten", "head_units": (10, 6), "depth": 2}

@@ -22,6 +22,6 @@ def join_cluster() -> None:
     if keras.backend.backend() == "jax":
         keras.distribution.initialize()
     else:
-        from training.engines.tensorflow import multi_worker_strategy
+        from training.engines.tensorflow_devices import multi_worker_strategy
 
         multi_worker_strategy()

@@ -43,7 +43,7 @@ def _check_share(batch_size: int, shares: int) -> None:
 
 
 def _of_all_workers(names: list[str], count: int | None) -> Devices:
-    from training.engines.tensorflow import multi_worker_strategy
+    from training.engines.tensorflow_devices import multi_worker_strategy
 
     if count is not None:
         raise UsageError("With TF_CONFIG, all devices of all workers train: leave --devices out.")
@@ -72,7 +72,7 @@ def limit_threads(count: int | None) -> None:
 
         torch.set_num_threads(count)
         return
-    from training.engines.tensorflow import set_threads
+    from training.engines.tensorflow_devices import set_threads
 
     set_threads(count)
 
@@ -122,6 +122,6 @@ def choose_devices(count: int | None, batch_size: int, *, together: int = 1) -> 
     chosen = tuple(names[:count])
     if backend == "jax":
         return Devices(chosen, keras.distribution.DataParallel(devices=list(chosen)))
-    from training.engines.tensorflow import mirrored_strategy
+    from training.engines.tensorflow_devices import mirrored_strategy
 
     return Devices(chosen, mirrored_strategy(chosen))

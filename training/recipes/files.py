@@ -8,8 +8,8 @@ from typing import Any
 
 from training.recipes.fields import parse_value
 from training.recipes.schema import Recipe, field_types, recipe_of
+from vitsd_export._internal.suggestions import nearest
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.nearest import nearest
 
 # What people type for the field's own name.
 _ALIASES = {"lr": "learning_rate", "wd": "weight_decay"}

@@ -27,8 +27,8 @@ from vitsd_export.errors import (
 )
 
 if TYPE_CHECKING:
-    from vitsd_export.measure.results import Results
-    from vitsd_export.measure.settings import Settings
+    from vitsd_export.measure.benchmark.results import Results
+    from vitsd_export.measure.benchmark.settings import Settings
     from vitsd_export.reports.compare import Comparison
 
 _INTERRUPTED = 130
@@ -91,8 +91,8 @@ def benchmark(
     debug: Debug = False,
 ) -> None:
     """Measures accuracy, latency, memory and size of artifacts and of their Keras model."""
-    from vitsd_export.benchmark import benchmark_artifacts
-    from vitsd_export.measure.results import read_results
+    from vitsd_export.measure.benchmark.results import read_results
+    from vitsd_export.workflows.benchmark import benchmark_artifacts
 
     settings = _settings(batches, threads, rounds, quick)
     old = None if compare is None else read_results(compare)
@@ -147,7 +147,7 @@ def benchmark(
 def _settings(
     batches: str | None, threads: str | None, rounds: int | None, quick: bool
 ) -> "Settings":
-    from vitsd_export.measure.settings import Settings
+    from vitsd_export.measure.benchmark.settings import Settings
 
     changes: dict[str, Any] = {}
     if batches is not None:
@@ -166,7 +166,7 @@ def _check_folder(path: Path | None) -> None:
 
 
 def _write(results: "Results", path: Path | None) -> None:
-    from vitsd_export.measure.results import write_results
+    from vitsd_export.measure.benchmark.results import write_results
 
     if path is None:
         return
@@ -201,7 +201,7 @@ def _report(
         except OSError as error:
             raise _unwritable(markdown, error) from error
     if State.json:
-        from vitsd_export.measure.results import to_document
+        from vitsd_export.measure.benchmark.results import to_document
 
         print_json(to_document(results))
         return

@@ -33,7 +33,7 @@ def convert(
     debug: Debug = False,
 ) -> None:
     """Converts any source to a Keras 3 file and checks that both give the same answers."""
-    from vitsd_export.to_keras import convert_model
+    from vitsd_export.workflows.convert_to_keras import convert_model
 
     with show_progress() as progress:
         converted = convert_model(

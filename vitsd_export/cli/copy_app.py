@@ -27,12 +27,12 @@ def copy_app(
 ) -> None:
     """Writes a folder with an artifact and a small app that needs nothing but its runtime."""
     if kind == "web":
-        from vitsd_export.web_site import write_site
+        from vitsd_export.deploy.web_site import write_site
 
         write_site(artifact, output, force=force)
         commands = ["python3 -m http.server --bind 127.0.0.1 8000"]
     else:
-        from vitsd_export.app_files import copy_app as run
+        from vitsd_export.deploy.app_bundle import copy_app as run
 
         copied = run(kind, artifact, output, force=force)
         commands = [copied.install, copied.run]

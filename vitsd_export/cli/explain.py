@@ -32,7 +32,7 @@ def explain(
     debug: Debug = False,
 ) -> None:
     """Shows what each rewrite removes from a model, and the roofline of the lowered graph."""
-    from vitsd_export.explain import explain_lowering
+    from vitsd_export.workflows.explain_lowering import explain_lowering
 
     with show_progress() as progress:
         explanation = explain_lowering(

@@ -88,7 +88,7 @@ def onnx(
     debug: Debug = False,
 ) -> None:
     """Exports to ONNX: one self-contained file for ONNX Runtime on every platform."""
-    from vitsd_export.export import CalibrationSource, Target, default_name
+    from vitsd_export.workflows.export import CalibrationSource, Target, default_name
 
     chosen = choose_scheme(scheme, quantize)
     target = Target(
@@ -153,7 +153,7 @@ def tflite(
     debug: Debug = False,
 ) -> None:
     """Exports to LiteRT (.tflite) for Android, iOS, Raspberry Pi and microcontrollers."""
-    from vitsd_export.export import CalibrationSource, Target, default_name
+    from vitsd_export.workflows.export import CalibrationSource, Target, default_name
 
     chosen = choose_scheme(scheme, quantize)
     path = output_path(output, default_name(model, "tflite", chosen))
@@ -207,7 +207,7 @@ def saved_model(
     debug: Debug = False,
 ) -> None:
     """Exports to a SavedModel folder for TensorFlow Serving and tf.saved_model.load."""
-    from vitsd_export.export import Target, default_name
+    from vitsd_export.workflows.export import Target, default_name
 
     path = output_path(output, default_name(model, "saved_model"))
     _run(
@@ -253,7 +253,7 @@ def export_all(
     debug: Debug = False,
 ) -> None:
     """Exports to every format: SavedModel, and LiteRT and ONNX in float32 and int8."""
-    from vitsd_export.export import CalibrationSource, Target, default_name, make_folder
+    from vitsd_export.workflows.export import CalibrationSource, Target, default_name, make_folder
 
     make_folder(output_dir)
     kinds: list[tuple[Literal["onnx", "tflite", "saved_model"], str]] = [
@@ -291,7 +291,7 @@ def export_all(
 
 def _run(targets: list[Any], calibration: Any = None, **options: Any) -> None:
     """Exports the targets and prints the results; a target that fails its gate does not stop the others."""
-    from vitsd_export.export import Export, VerificationFailed, check
+    from vitsd_export.workflows.export import Export, VerificationFailed, check
 
     for target in targets:
         check(target)

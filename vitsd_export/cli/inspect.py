@@ -19,7 +19,7 @@ def inspect(
     debug: Debug = False,
 ) -> None:
     """Shows the tensors, operators, labels, scheme and provenance of an artifact."""
-    from vitsd_export.inspection import inspect_artifact
+    from vitsd_export.artifact.inspection import inspect_artifact
 
     info = inspect_artifact(artifact)
     if State.json:

@@ -7,7 +7,7 @@ import typer
 
 from vitsd_export.cli.state import set_debug, set_json
 from vitsd_export.errors import UsageError
-from vitsd_export.model.sources import options as sources
+from vitsd_export.sources import options as sources
 
 Model = Annotated[
     str,

@@ -18,8 +18,8 @@ def predict(
     debug: Debug = False,
 ) -> None:
     """Classifies images with an artifact."""
-    from vitsd_export.prediction import predict as run
     from vitsd_export.runtimes import open_runner
+    from vitsd_export.workflows.predict import predict as run
 
     with open_runner(artifact) as runner:
         predictions = run(runner, images, top)

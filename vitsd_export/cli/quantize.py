@@ -70,8 +70,8 @@ def quantize(
     debug: Debug = False,
 ) -> None:
     """Searches for the fastest or smallest artifact within an accepted loss of accuracy."""
-    from vitsd_export.export import CalibrationSource, default_name
-    from vitsd_export.quantize import quantize_model
+    from vitsd_export.workflows.export import CalibrationSource, default_name
+    from vitsd_export.workflows.quantization_search import quantize_model
 
     format: Literal["onnx", "tflite"] = "tflite" if target == "litert" else "onnx"
     path = output_path(output, default_name(model, format, "quantized"))
@@ -93,13 +93,13 @@ def quantize(
             progress=progress,
         )
     if plot is not None:
-        from vitsd_export.quantization.plots import write_pareto_plot
+        from vitsd_export.reports.quantization_plots import write_pareto_plot
 
         write_pareto_plot(result.outcome, plot, path.name)
     if State.json:
         print_json(result.to_dict())
         return
-    from vitsd_export.quantization_output import print_quantized
+    from vitsd_export.cli.quantization_output import print_quantized
 
     print_quantized(result)
 

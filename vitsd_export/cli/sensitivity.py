@@ -35,7 +35,7 @@ def sensitivity(
     debug: Debug = False,
 ) -> None:
     """Ranks the layers of an ONNX or LiteRT file by their quantization error, worst first."""
-    from vitsd_export.layer_sensitivity import artifact_sensitivity
+    from vitsd_export.workflows.layer_error import artifact_sensitivity
 
     with show_progress() as progress:
         found = artifact_sensitivity(
@@ -48,13 +48,13 @@ def sensitivity(
             progress=progress,
         )
     if plot is not None:
-        from vitsd_export.quantization.plots import write_sensitivity_plot
+        from vitsd_export.reports.quantization_plots import write_sensitivity_plot
 
         write_sensitivity_plot(found, plot, artifact.name)
     if State.json:
         print_json(found.to_dict())
         return
-    from vitsd_export.quantization_output import print_sensitivity
+    from vitsd_export.cli.quantization_output import print_sensitivity
 
     print_sensitivity(found)
 

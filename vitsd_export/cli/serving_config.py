@@ -24,7 +24,7 @@ def serving_config(
     debug: Debug = False,
 ) -> None:
     """Writes the model folder of an inference server, and prints the command that starts it."""
-    from vitsd_export.serving_config import write_serving_config
+    from vitsd_export.deploy.serving_config import write_serving_config
 
     written = write_serving_config(server, artifact, output, name=name)
     if State.json:

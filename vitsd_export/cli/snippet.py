@@ -19,7 +19,7 @@ def snippet(
     debug: Debug = False,
 ) -> None:
     """Prints code that runs an artifact, with its tensor names, shapes and labels."""
-    from vitsd_export.snippets import write_snippet
+    from vitsd_export.deploy.snippets import write_snippet
 
     code = write_snippet(language, artifact)
     if State.json:

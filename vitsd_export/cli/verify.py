@@ -48,7 +48,7 @@ def verify(
     debug: Debug = False,
 ) -> None:
     """Re-verifies artifacts against their Keras model; exit code 4 if one fails."""
-    from vitsd_export.verify import verify_all
+    from vitsd_export.workflows.verify import verify_all
 
     with show_progress() as progress:
         results = verify_all(

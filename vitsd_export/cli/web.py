@@ -34,8 +34,8 @@ def web(
     debug: Debug = False,
 ) -> None:
     """Writes a web page that classifies images in the browser with an ONNX file."""
-    from vitsd_export.web_server import SiteServer
-    from vitsd_export.web_site import write_site
+    from vitsd_export.deploy.web_server import SiteServer
+    from vitsd_export.deploy.web_site import write_site
 
     with contextlib.ExitStack() as stack:
         # First, so that a port in use is told before anything is written.

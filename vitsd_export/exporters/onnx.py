@@ -7,9 +7,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from vitsd_export import __version__
+from vitsd_export.artifact.manifest import LABELS_KEY, MANIFEST_KEY, Manifest
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.exporters import onnx_from_graph, onnx_from_tensorflow
-from vitsd_export.exporters.manifest import LABELS_KEY, MANIFEST_KEY, Manifest
 from vitsd_export.exporters.onnx_file import LARGE_BYTES, OnnxGraph, append_metadata, write_model
 from vitsd_export.lowering.inference_graph import INPUT_NAME, InferenceGraph
 

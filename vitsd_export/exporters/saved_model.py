@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from vitsd_export.exporters.manifest import (
+from vitsd_export.artifact.manifest import (
     LABELS_FILE,
     MANIFEST_FILE,
     SAVED_MODEL_EXTRAS,

@@ -13,7 +13,7 @@ from vitsd_export.lowering.program import compute
 from vitsd_export.lowering.reading import OtherArchitecture, read_graph
 from vitsd_export.lowering.rewrites import check_names, rewrite
 from vitsd_export.lowering.tensorflow_operators import TensorFlowOperators, Variables
-from vitsd_export.model.checkpoint import LoadedModel
+from vitsd_export.sources.checkpoint import LoadedModel
 
 InputType = Literal["uint8", "float32"]
 OutputMeaning = Literal["probabilities", "logits"]

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from vitsd_export.artifact.manifest import Format
 from vitsd_export.errors import UsageError
-from vitsd_export.exporters.manifest import Format
-from vitsd_export.quantization.histogram import Method
+from vitsd_export.quantization.calibration.histogram import Method
 
 DEFAULT_QUANTIZED = "int8"
 

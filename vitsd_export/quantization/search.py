@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from vitsd_export._internal.atomic_write import publish, staging
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.publishing import publish, staging
 
 Objective = Literal["latency", "size"]
 

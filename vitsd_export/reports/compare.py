@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.measure.results import Interval, LatencyFigures, Results, Row
+from vitsd_export.measure.benchmark.results import Interval, LatencyFigures, Results, Row
 from vitsd_export.reports.wording import plain, state
 
 # A tenth: two runs of the same files on a shared machine stay within it where each has a peer.

@@ -1,6 +1,6 @@
 """The tables of a comparison of two runs."""
 
-from vitsd_export.measure.results import Interval
+from vitsd_export.measure.benchmark.results import Interval
 from vitsd_export.reports.compare import Comparison, LatencyChange
 from vitsd_export.reports.table import Cell, Column, Table
 from vitsd_export.reports.wording import VERDICTS, count, data_size, milliseconds, percent, plain

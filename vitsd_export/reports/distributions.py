@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vitsd_export.measure.results import Results
+from vitsd_export.measure.benchmark.results import Results
 from vitsd_export.reports.scale import Scale, scale_of
 from vitsd_export.reports.tables import Setting, latency
 from vitsd_export.reports.wording import count, milliseconds, plain

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from vitsd_export.measure.results import Results
+from vitsd_export.measure.benchmark.results import Results
 from vitsd_export.reports.tables import Setting, latency
 from vitsd_export.reports.wording import (
     VERDICTS,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from vitsd_export.measure.results import Results
+from vitsd_export.measure.benchmark.results import Results
 from vitsd_export.reports import comparison_tables, tables
 from vitsd_export.reports.table import Table
 from vitsd_export.reports.wording import data_name, headline, machine_name, plain, versions, when

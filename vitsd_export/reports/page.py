@@ -7,8 +7,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from vitsd_export.measure.results import Results, WorstImage
-from vitsd_export.publishing import publish, staging
+from vitsd_export._internal.atomic_write import publish, staging
+from vitsd_export.measure.benchmark.results import Results, WorstImage
 from vitsd_export.reports import tables
 from vitsd_export.reports.distributions import Distributions, distributions
 from vitsd_export.reports.findings import findings

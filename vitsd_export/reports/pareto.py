@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from vitsd_export.measure.results import Candidate, Results, Row
+from vitsd_export.measure.benchmark.results import Candidate, Results, Row
 from vitsd_export.reports.scale import Scale, scale_of
 from vitsd_export.reports.tables import Setting, latency
 from vitsd_export.reports.wording import (

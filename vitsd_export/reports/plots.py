@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vitsd_export._internal.atomic_write import publish, staging
 from vitsd_export.errors import EnvironmentProblem
-from vitsd_export.measure.results import Results, Row
-from vitsd_export.publishing import publish, staging
+from vitsd_export.measure.benchmark.results import Results, Row
 from vitsd_export.reports.label_placement import Box, Marker, place_labels
 from vitsd_export.reports.pareto import Pareto, front_line, pareto
 from vitsd_export.reports.tables import Setting, latency, settings

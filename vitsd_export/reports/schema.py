@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from vitsd_export.measure.results import json_schema
+from vitsd_export.measure.benchmark.results import json_schema
 
 
 def schema_text() -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from vitsd_export.measure.results import Interval, LatencyFigures, Results, Row
+from vitsd_export.measure.benchmark.results import Interval, LatencyFigures, Results, Row
 from vitsd_export.reports.table import Cell, Column, Table
 from vitsd_export.reports.wording import (
     NOTHING,

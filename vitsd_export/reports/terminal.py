@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from vitsd_export.measure.results import Results
+from vitsd_export.measure.benchmark.results import Results
 from vitsd_export.reports import comparison_tables, tables
 from vitsd_export.reports.table import Table
 from vitsd_export.reports.wording import data_name, headline, machine_name, plain, when

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Literal
 
-from vitsd_export.measure.results import Interval, Results, Row
+from vitsd_export.measure.benchmark.results import Interval, Results, Row
 
 NOTHING = "–"
 VERDICTS: Mapping[Literal["faster", "slower", "same"], str] = {

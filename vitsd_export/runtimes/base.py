@@ -1,7 +1,6 @@
 """What all runners have in common: the protocol, input checks, batching and softmax."""
 
 import abc
-import dataclasses
 import functools
 import importlib.metadata
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import Any, Literal, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 
+from vitsd_export._internal.messages import first_line
+from vitsd_export.artifact.manifest import Manifest
+from vitsd_export.artifact.tensor_info import TensorInfo
 from vitsd_export.data.labels import default_labels
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.exporters.manifest import Manifest
 from vitsd_export.runtimes.delegation import Delegation
 
 OutputMeaning = Literal["probabilities", "logits"]
@@ -22,25 +23,6 @@ DEFAULT_BATCH_SIZE = 64
 # Rows of an 8-bit softmax add up to 1 only within their rounding; logits never come this close by
 # chance.
 _ROW_SUM_TOLERANCE = 0.05
-
-
-@dataclasses.dataclass(frozen=True)
-class TensorInfo:
-    """An input or output as a file declares it.
-
-    Attributes:
-        name: Tensor name.
-        dtype: NumPy name of the element type.
-        shape: Sizes; None where the size is chosen at run time.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | None, ...]
-
-    def __str__(self) -> str:
-        sizes = ", ".join("?" if size is None else str(size) for size in self.shape)
-        return f"{self.name!r} {self.dtype} [{sizes}]"
 
 
 @runtime_checkable
@@ -376,17 +358,3 @@ class ImageRunner(abc.ABC):
     @abc.abstractmethod
     def _release(self) -> None:
         """Drops the references to the runtime's objects."""
-
-
-def first_line(error: BaseException | str, limit: int = 240) -> str:
-    """Returns the first line of an error's message as a sentence, for use inside another message.
-
-    Args:
-        error: What the runtime raised, or its message.
-        limit: Length, in characters, at which the line is cut.
-    """
-    lines = str(error).strip().splitlines()
-    line = lines[0].strip() if lines else type(error).__name__
-    if len(line) > limit:
-        line = line[:limit].rstrip() + "…"
-    return line if line[-1] in ".!?…" else line + "."

@@ -11,10 +11,10 @@ from typing import Self, TypeGuard, overload
 import numpy as np
 from PIL import Image
 
+from vitsd_export.artifact.format_detection import detect_format, unusable
 from vitsd_export.data.images import image_pixels, read_image, resize_image
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner
-from vitsd_export.runtimes.detection import detect_format, unusable
 from vitsd_export.runtimes.opening import open_runner
 from vitsd_export.runtimes.pool import RunnerPool
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from vitsd_export.runtimes.base import ImageRunner, TensorInfo
+from vitsd_export.artifact.tensor_info import TensorInfo
+from vitsd_export.runtimes.base import ImageRunner
 from vitsd_export.runtimes.delegation import Delegation
 from vitsd_export.runtimes.tensorflow_delegation import read_delegation
 
@@ -35,8 +36,8 @@ class _CompiledKerasRunner(ImageRunner):
         # Not above: the backend is chosen before Keras is imported.
         import keras
 
-        from vitsd_export.model.checkpoint import answers_probabilities, load_model
-        from vitsd_export.model.sources.location import locate
+        from vitsd_export.sources.checkpoint import answers_probabilities, load_model
+        from vitsd_export.sources.location import locate
 
         loaded = load_model(locate(path))
         model = loaded.model
@@ -72,13 +73,13 @@ class KerasTensorFlowRunner(_CompiledKerasRunner):
     @classmethod
     def prepare(cls, threads: int) -> None:
         """Imports Keras on TensorFlow and sets the process's threads."""
-        from vitsd_export.backend import set_tensorflow_threads, use_tensorflow
+        from vitsd_export._internal.tensorflow import set_tensorflow_threads, use_tensorflow
 
         set_tensorflow_threads(threads)
         use_tensorflow()
 
     def _compile(self, model: Any) -> Any:
-        from vitsd_export.backend import import_tensorflow
+        from vitsd_export._internal.tensorflow import import_tensorflow
 
         tf = import_tensorflow()
         signature = tf.TensorSpec((None, *self._input.shape[1:]), self._input.dtype)

@@ -6,14 +6,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from vitsd_export.artifact.tensor_info import TensorInfo
 from vitsd_export.data.labels import default_labels
 from vitsd_export.errors import InputError
-from vitsd_export.runtimes.base import (
-    DEFAULT_BATCH_SIZE,
-    ImageRunner,
-    OutputMeaning,
-    TensorInfo,
-)
+from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, OutputMeaning
 
 
 class KerasRunner(ImageRunner):

@@ -4,8 +4,8 @@ import collections
 import re
 from typing import Any
 
+from vitsd_export.artifact.graph_summary import by_falling_number
 from vitsd_export.runtimes.delegation import Delegation, list_counts
-from vitsd_export.runtimes.graph_summary import by_falling_number
 
 _DELEGATE = "DELEGATE"
 # What a delegate says of itself when it is made: there is no other way to learn its name.

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, TensorInfo, first_line
+from vitsd_export._internal.messages import first_line
+from vitsd_export._internal.native_stderr import captured_native_stderr
+from vitsd_export.artifact.format_detection import unusable
+from vitsd_export.artifact.litert_file import read_litert_manifest
+from vitsd_export.artifact.tensor_info import TensorInfo
+from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner
 from vitsd_export.runtimes.delegation import Delegation
-from vitsd_export.runtimes.detection import unusable
 from vitsd_export.runtimes.litert_delegation import read_delegation
-from vitsd_export.runtimes.litert_file import read_litert_manifest
-from vitsd_export.runtimes.native_stderr import captured_native_stderr
 
 _REFUSALS = (ValueError, RuntimeError, MemoryError, OverflowError)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vitsd_export.artifact.graph_summary import by_falling_number
 from vitsd_export.runtimes.delegation import Delegation, list_counts
-from vitsd_export.runtimes.graph_summary import by_falling_number
 
 
 def profile_delegation(path: Path, feed: dict[str, np.ndarray]) -> Delegation:

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from vitsd_export._internal.messages import first_line
+from vitsd_export.artifact.format_detection import unreadable_manifest, unusable
+from vitsd_export.artifact.manifest import parse_onnx_manifest
+from vitsd_export.artifact.tensor_info import TensorInfo
 from vitsd_export.errors import InputError
-from vitsd_export.exporters.manifest import parse_onnx_manifest
-from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, TensorInfo, first_line
+from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner
 from vitsd_export.runtimes.delegation import Delegation
-from vitsd_export.runtimes.detection import unreadable_manifest, unusable
 from vitsd_export.runtimes.onnxruntime_delegation import profile_delegation
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}

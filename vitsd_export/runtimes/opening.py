@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from vitsd_export.artifact.format_detection import detect_format, proven_by_manifest
 from vitsd_export.errors import EnvironmentProblem, UsageError
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner
-from vitsd_export.runtimes.detection import detect_format, proven_by_manifest
 
 
 def open_runner(
@@ -43,7 +43,7 @@ def open_runner(
 
             return SavedModelRunner(path, batch_size=batch_size)
         if kind == "tflite":
-            from vitsd_export.runtimes.litert_file import check_litert_file
+            from vitsd_export.artifact.litert_file import check_litert_file
             from vitsd_export.runtimes.litert_runner import LiteRTRunner
 
             if not trusted:

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from vitsd_export._internal.messages import first_line
+from vitsd_export.artifact.format_detection import unreadable_manifest, unusable
+from vitsd_export.artifact.graph_summary import by_falling_number
+from vitsd_export.artifact.manifest import Manifest, parse_onnx_manifest
+from vitsd_export.artifact.tensor_info import TensorInfo
 from vitsd_export.errors import InputError
-from vitsd_export.exporters.manifest import Manifest, parse_onnx_manifest
-from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, TensorInfo, first_line
+from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner
 from vitsd_export.runtimes.delegation import Delegation, list_counts
-from vitsd_export.runtimes.detection import unreadable_manifest, unusable
-from vitsd_export.runtimes.graph_summary import by_falling_number
 
 # OpenVINO's names of the types that a runner feeds.
 _DTYPES = {"u8": "uint8", "f32": "float32", "f16": "float16", "i8": "int8"}

@@ -5,27 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from vitsd_export.backend import import_tensorflow, set_tensorflow_threads
-from vitsd_export.errors import InputError
-from vitsd_export.exporters.manifest import Manifest, read_saved_model_manifest
-from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, TensorInfo, first_line
+from vitsd_export._internal.messages import first_line
+from vitsd_export._internal.native_stderr import quiet_native_stderr
+from vitsd_export._internal.tensorflow import import_tensorflow, set_tensorflow_threads
+from vitsd_export.artifact.format_detection import unusable
+from vitsd_export.artifact.saved_model_file import LOADER_ERRORS, SIGNATURE, read_manifest
+from vitsd_export.artifact.tensor_info import TensorInfo
+from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner
 from vitsd_export.runtimes.delegation import Delegation
-from vitsd_export.runtimes.detection import unreadable_manifest, unusable
-from vitsd_export.runtimes.native_stderr import quiet_native_stderr
 from vitsd_export.runtimes.tensorflow_delegation import read_delegation
-
-SIGNATURE = "serving_default"
-# What TensorFlow's loader raises on damaged folders, apart from its own errors.
-LOADER_ERRORS: tuple[type[BaseException], ...] = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-)
 
 
 class SavedModelRunner(ImageRunner):
@@ -99,20 +87,6 @@ class SavedModelRunner(ImageRunner):
 
     def _release(self) -> None:
         del self._loaded, self._function
-
-
-def read_manifest(path: Path) -> Manifest | None:
-    """Returns the manifest inside a SavedModel folder, or None if it has none.
-
-    Raises:
-        InputError: If there is one that cannot be read.
-    """
-    try:
-        return read_saved_model_manifest(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise unusable(path, f"the manifest inside it cannot be read ({error})") from error
-    except InputError as error:
-        raise unreadable_manifest(path, error) from error
 
 
 def _infos(specs: dict[str, Any]) -> tuple[TensorInfo, ...]:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from vitsd_export.artifact.graph_summary import by_falling_number
 from vitsd_export.runtimes.delegation import Delegation, list_counts
-from vitsd_export.runtimes.graph_summary import by_falling_number
 
 # TensorFlow renames a node when it gives it to oneDNN, which had another name then.
 _ONEDNN = "_Mkl"

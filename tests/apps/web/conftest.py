@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps.node_process import REPOSITORY, find_program
-from tests.command_line import Artifacts, run_command
-from vitsd_export.web_server import CONTENT_TYPES, SiteServer
+from tests.support.command_line import Artifacts, run_command
+from tests.support.node_process import REPOSITORY, find_program
+from vitsd_export.deploy.web_server import CONTENT_TYPES, SiteServer
 
 _AXE = "4.14.1"
 

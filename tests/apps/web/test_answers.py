@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.apps.web.conftest import Serve
-from tests.apps.web.pages import choose, classify, open_page, png, shown
-from tests.browser import find_chromium
-from tests.command_line import run_command
-from tests.keras_models import TINY_MODEL
+from tests.support.browser import find_chromium
+from tests.support.command_line import run_command
+from tests.support.keras_models import TINY_MODEL
+from tests.support.web_pages import choose, classify, open_page, png, shown
 from vitsd_export.data.labels import CIFAR10_CLASSES
 from vitsd_export.runtimes import open_runner
 

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.apps.web.conftest import Serve
-from tests.apps.web.pages import choose, open_page, png, shown, wait_until_kept, wait_until_ready
-from tests.command_line import Artifacts
+from tests.support.command_line import Artifacts
+from tests.support.web_pages import choose, open_page, png, shown, wait_until_kept, wait_until_ready
 
 _PHONE: dict[str, Any] = {
     "viewport": {"width": 375, "height": 667},

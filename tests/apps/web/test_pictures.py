@@ -9,8 +9,8 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from tests.apps.conftest import predicted
-from tests.apps.odd_pictures import scene
-from tests.apps.web.pages import classify, open_page
+from tests.support.odd_pictures import scene
+from tests.support.web_pages import classify, open_page
 from vitsd_export.data.labels import CIFAR10_CLASSES
 
 _UNREADABLE = "not a picture that the browser can read"

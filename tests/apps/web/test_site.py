@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import Artifacts, run_command
-from vitsd_export import onnxruntime_web
-from vitsd_export.cache import cache_folder
-from vitsd_export.onnxruntime_web import RUNTIME_FILES
+from tests.support.command_line import Artifacts, run_command
+from vitsd_export._internal.cache import cache_folder
+from vitsd_export.deploy import onnxruntime_web
+from vitsd_export.deploy.onnxruntime_web import RUNTIME_FILES
 
 
 @pytest.fixture(scope="session")

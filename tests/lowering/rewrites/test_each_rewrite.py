@@ -5,10 +5,18 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.lowering.float64 import evaluate
-from tests.lowering.graphs import KINDS, all_names, apply, before, pixels, relative_error, trained
-from tests.model.numpy_reference import classify
-from tests.model.small_models import build_small, small_config
+from tests.support.float64_program import evaluate
+from tests.support.lowered_graphs import (
+    KINDS,
+    all_names,
+    apply,
+    before,
+    pixels,
+    relative_error,
+    trained,
+)
+from tests.support.numpy_reference import classify
+from tests.support.small_models import build_small, small_config
 from vitsd_export.lowering.reading import read_graph
 from vitsd_export.lowering.rewrites import rewrite
 from vitsd_export.lowering.rewrites.base import NotApplied

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.lowering.float64 import evaluate
-from tests.lowering.graphs import KINDS, apply, before, pixels, relative_error, trained
-from tests.model.numpy_reference import resize_bilinear, shifted_patches
+from tests.support.float64_program import evaluate
+from tests.support.lowered_graphs import KINDS, apply, before, pixels, relative_error, trained
+from tests.support.numpy_reference import resize_bilinear, shifted_patches
 from vitsd_export.errors import UsageError
 from vitsd_export.lowering.cost import cost
 from vitsd_export.lowering.graph import Graph, PatchTokenizer, WindowTokenizer

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 
-from tests.training.augmentation.references import floats, quick, random_images, seeds, sizes
+from tests.support.augmentation_references import floats, quick, random_images, seeds, sizes
 from training.augmentation.color import change_color, draw_color
 from training.augmentation.operations import COLOR_OPERATIONS
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.augmentation.references import quick, seeds
-from tests.training.small_parts import LIVELY, RECIPE
+from tests.support.augmentation_references import quick, seeds
+from tests.support.training_parts import LIVELY, RECIPE
 from training.augmentation.draws import Draws, changes_geometry, draw_epoch
 from training.recipes import AugmentationRecipe, MixingRecipe, Recipe
 

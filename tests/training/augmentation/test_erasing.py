@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.augmentation.references import floats, quick, random_images, seeds, sizes
+from tests.support.augmentation_references import floats, quick, random_images, seeds, sizes
 from training.augmentation.erasing import draw_boxes, erase
 
 

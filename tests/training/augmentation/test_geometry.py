@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.augmentation.references import (
+from tests.support.augmentation_references import (
     floats,
     quick,
     random_images,

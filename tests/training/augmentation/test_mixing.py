@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.augmentation.references import floats, quick, random_images, seeds, sizes
+from tests.support.augmentation_references import floats, quick, random_images, seeds, sizes
 from training.augmentation.mixing import draw_mixing, mix
 from training.recipes import MixingRecipe
 

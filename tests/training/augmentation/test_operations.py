@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.augmentation.references import quick, seeds
+from tests.support.augmentation_references import quick, seeds
 from training.augmentation.operations import OPERATIONS, draw_operations
 from training.recipes import AugmentationRecipe
 from vitsd_export.errors import UsageError

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from tests.training.augmentation.references import floats, quick, random_images, seeds
-from tests.training.processes import run_python
-from tests.training.small_parts import RECIPE
+from tests.support.augmentation_references import floats, quick, random_images, seeds
+from tests.support.processes import run_python
+from tests.support.training_parts import RECIPE
 from training.augmentation.draws import Draws, draw_epoch
 from training.augmentation.pipeline import augment
 from training.recipes import AugmentationRecipe, MixingRecipe, Recipe

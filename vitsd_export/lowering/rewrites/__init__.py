@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Collection
 
+from vitsd_export._internal.suggestions import nearest
 from vitsd_export.errors import UsageError
 from vitsd_export.lowering.graph import Graph
 from vitsd_export.lowering.rewrites import (
@@ -17,7 +18,6 @@ from vitsd_export.lowering.rewrites import (
     value_output,
 )
 from vitsd_export.lowering.rewrites.base import NotApplied, Rewrite
-from vitsd_export.nearest import nearest
 
 # In the order in which they are applied: some make room for the next.
 REWRITES: tuple[Rewrite, ...] = tuple(

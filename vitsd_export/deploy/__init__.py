@@ -1,0 +1,1 @@
+"""Apps, web sites, snippets and serving configurations around an artifact."""

@@ -1,0 +1,117 @@
+"""A folder with an artifact and the small app that runs it."""
+
+import dataclasses
+import shlex
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from vitsd_export._internal.atomic_write import check_new_folder, publish_folder, staging
+from vitsd_export.artifact.format_detection import detect_format, unusable
+from vitsd_export.artifact.manifest import Format
+from vitsd_export.deploy.apps_folder import apps_folder
+from vitsd_export.errors import InputError
+from vitsd_export.runtimes.opening import open_runner
+
+AppKind = Literal["python", "node"]
+
+# What an app reads, and the files it consists of: name there, name in the folder.
+_FILES: dict[tuple[AppKind, Format], dict[str, str]] = {
+    ("python", "onnx"): {
+        "classify_onnx.py": "classify_onnx.py",
+        "pictures.py": "pictures.py",
+        "requirements-onnx.txt": "requirements.txt",
+    },
+    ("python", "tflite"): {
+        "classify_litert.py": "classify_litert.py",
+        "pictures.py": "pictures.py",
+        "requirements-litert.txt": "requirements.txt",
+    },
+    ("node", "onnx"): {
+        name: name
+        for name in (
+            "classify.mjs",
+            "onnx-metadata.mjs",
+            "package-lock.json",
+            "package.json",
+            "pictures.mjs",
+            "preprocess.mjs",
+            ".npmrc",
+        )
+    },
+}
+_FORMATS = {"onnx": "an ONNX file", "tflite": "a LiteRT file", "saved_model": "a SavedModel"}
+
+
+@dataclasses.dataclass(frozen=True)
+class CopiedApp:
+    """An app that was written.
+
+    Attributes:
+        folder: Where it lies.
+        install: Shell command, to be run there, that fetches what it needs.
+        run: Shell command, to be run there, that classifies `photo.jpg`.
+    """
+
+    folder: Path
+    install: str
+    run: str
+
+
+def copy_app(kind: AppKind, artifact: Path, output: Path, *, force: bool = False) -> CopiedApp:
+    """Writes a folder with an artifact and the app that runs it with its runtime alone.
+
+    Args:
+        kind: `python` or `node`; for the page see `web_site.write_site`.
+        artifact: ONNX or LiteRT file with its manifest inside.
+        output: The folder.
+        force: Write into a folder that holds something already, over files of the same names.
+
+    Raises:
+        InputError: If the artifact cannot be used, the app does not read its format, or it carries no
+            manifest.
+        UsageError: If the folder holds something and `force` is not given.
+        EnvironmentProblem: If the folder cannot be written, or the runtime is not installed.
+    """
+    artifact_format = detect_format(artifact)
+    files = _FILES.get((kind, artifact_format))
+    if files is None:
+        wanted = " or ".join(_FORMATS[form] for app, form in _FILES if app == kind)
+        raise InputError(
+            f"The {kind} app reads {wanted}, but {artifact} is {_FORMATS[artifact_format]}. Export "
+            "the model to that format."
+        )
+    check_new_folder(output, force=force)
+    with open_runner(artifact) as runner:
+        if runner.manifest is None:
+            raise unusable(artifact, "it carries no manifest, from which the app takes the labels")
+    copied = _described(kind, artifact_format, artifact.name, output)
+    with staging(output) as staged:
+        staged.mkdir()
+        for source, name in files.items():
+            shutil.copyfile(apps_folder(kind) / source, staged / name)
+        shutil.copyfile(artifact, staged / artifact.name)
+        (staged / "README.md").write_text(_readme(copied, artifact.name), encoding="utf-8")
+        publish_folder(staged, output)
+    return copied
+
+
+def _described(kind: AppKind, form: Format, name: str, folder: Path) -> CopiedApp:
+    # A name that begins with a dash would be taken for an option.
+    model = shlex.quote(f"./{name}" if name.startswith("-") else name)
+    if kind == "node":
+        return CopiedApp(folder, "npm ci", f"node classify.mjs {model} photo.jpg")
+    script = "classify_onnx.py" if form == "onnx" else "classify_litert.py"
+    return CopiedApp(
+        folder,
+        "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+        f".venv/bin/python {script} {model} photo.jpg",
+    )
+
+
+def _readme(copied: CopiedApp, name: str) -> str:
+    return (
+        f"Says what is on pictures, with {name} and its runtime alone.\n"
+        f"Once: `{copied.install}`\n"
+        f"Then: `{copied.run}`\n"
+    )

@@ -1,0 +1,151 @@
+"""Code that runs one artifact, in the language of the app, with its names, shapes and labels filled in.
+
+The code lies in `templates`, a file for each format and language.
+"""
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Literal, get_args
+
+from vitsd_export.artifact.manifest import Format, Manifest
+from vitsd_export.errors import InputError, UsageError
+
+Language = Literal["kotlin", "swift", "c", "cpp", "python", "javascript"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+# File suffix, and how far labels are indented.
+_STYLES: dict[Language, tuple[str, str]] = {
+    "kotlin": ("kt", " " * 16),
+    "swift": ("swift", " " * 4),
+    "c": ("c", " " * 4),
+    "cpp": ("cpp", " " * 4),
+    "python": ("py", ""),
+    "javascript": ("mjs", "  "),
+}
+_RUNTIMES = {"onnx": "onnx", "tflite": "litert"}
+_LITERT_LANGUAGES: tuple[Language, ...] = ("kotlin", "swift", "python")
+_PLACE = re.compile(r"\{\{(\w+)\}\}")
+_LABELS_WIDTH = 90
+
+# The words that differ between an input of bytes and one of floats.
+_WORDS = {
+    "uint8": {
+        "array": "Uint8Array",
+        "bytes": "1",
+        "c_type": "uint8_t",
+        "kotlin_put": "put((color shr shift and 255).toByte())",
+        "kotlin_type": ", OnnxJavaType.UINT8",
+        "kotlin_view": "",
+        "onnx_type": "UINT8",
+        "swift_type": "uInt8",
+        "swift_value": "UInt8",
+    },
+    "float32": {
+        "array": "Float32Array",
+        "bytes": "4",
+        "c_type": "float",
+        "kotlin_put": "putFloat((color shr shift and 255).toFloat())",
+        "kotlin_type": "",
+        "kotlin_view": ".asFloatBuffer()",
+        "onnx_type": "FLOAT",
+        "swift_type": "float",
+        "swift_value": "Float",
+    },
+}
+
+
+def write_snippet(language: Language, artifact: Path) -> str:
+    """Returns code that classifies a picture with an artifact.
+
+    Args:
+        language: The app's language.
+        artifact: ONNX or LiteRT file with its manifest inside.
+
+    Raises:
+        InputError: If the artifact cannot be used, is a SavedModel, or carries no manifest.
+        UsageError: If there is no code for this language and format.
+    """
+    from vitsd_export.artifact.format_detection import detect_format, unusable
+    from vitsd_export.runtimes.opening import open_runner
+
+    form = detect_format(artifact)
+    if form == "saved_model":
+        raise unusable(artifact, "apps run ONNX and LiteRT files; a SavedModel is for servers")
+    with open_runner(artifact) as runner:
+        manifest = runner.manifest
+    if manifest is None:
+        raise unusable(artifact, "it carries no manifest, which has the names and labels")
+    return fill_in(language, form, manifest, artifact.name)
+
+
+def fill_in(language: Language, form: Format, manifest: Manifest, file_name: str) -> str:
+    """Returns the code for a language and format, with what a manifest says filled in.
+
+    Args:
+        language: The app's language.
+        form: `onnx` or `tflite`.
+        manifest: The artifact's.
+        file_name: The artifact's, without its folder.
+
+    Raises:
+        UsageError: If there is no code for this language and format.
+        InputError: If the artifact's input is of a type that the code cannot fill.
+    """
+    if language not in LANGUAGES:
+        raise UsageError(f"The languages are {', '.join(LANGUAGES)}; not {language!r}.")
+    if form == "tflite" and language not in _LITERT_LANGUAGES:
+        raise UsageError(
+            f"For LiteRT files there is code in {', '.join(_LITERT_LANGUAGES)}. For {language} export "
+            "the model to ONNX."
+        )
+    words = _WORDS.get(manifest.input.dtype)
+    if words is None:
+        raise InputError(
+            f"{file_name} takes pixels as {manifest.input.dtype}; there is code for "
+            f"{' and '.join(_WORDS)} alone. Export it again with --input uint8."
+        )
+    suffix, indent = _STYLES[language]
+    values = {
+        **words,
+        "answer_noun": "logit" if manifest.output.meaning == "logits" else "probability",
+        "batch": str(manifest.input.shape[0] or 1),
+        "classes": str(len(manifest.labels)),
+        "dtype": manifest.input.dtype,
+        "file": _quoted(file_name, language),
+        "input": _quoted(manifest.input.name, language),
+        "input_name": manifest.input.name,
+        "labels": _label_lines(manifest.labels, language, indent),
+        "meaning": manifest.output.meaning,
+        "name": file_name,
+        "output": _quoted(manifest.output.name, language),
+        "output_name": manifest.output.name,
+        "size": str(manifest.input.shape[1]),
+    }
+    if language in ("kotlin", "swift"):
+        values[f"{language}_pixels"] = _fill(f"pixels.{suffix}", values).rstrip("\n")
+    return _fill(f"{_RUNTIMES[form]}.{suffix}", values)
+
+
+def _fill(template: str, values: dict[str, str]) -> str:
+    file = resources.files("vitsd_export.deploy.snippets") / "templates" / f"{template}.template"
+    return _PLACE.sub(lambda place: values[place[1]], file.read_text(encoding="utf-8"))
+
+
+def _quoted(text: str, language: Language) -> str:
+    """Returns a string literal; JSON's escapes are those of all of these languages."""
+    literal = json.dumps(text, ensure_ascii=False)
+    # Kotlin would fill in variables.
+    return literal.replace("$", r"\$") if language == "kotlin" else literal
+
+
+def _label_lines(labels: tuple[str, ...], language: Language, indent: str) -> str:
+    lines, line = [], indent
+    for label in labels:
+        item = _quoted(label, language) + ","
+        if len(line) + len(item) + 1 > _LABELS_WIDTH and line.strip():
+            lines.append(line.rstrip() + "\n")
+            line = indent
+        line += item + " "
+    return "".join([*lines, line.rstrip() + "\n"])

@@ -1,0 +1,1 @@
+"""The benchmark engine: candidates in processes of their own, timed in turn."""

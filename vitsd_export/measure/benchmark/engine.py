@@ -1,0 +1,325 @@
+"""The benchmark suite: every candidate's parity, accuracy, memory, latency and share of the limit."""
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vitsd_export.data.dataset import ImageDataset
+from vitsd_export.errors import UsageError
+from vitsd_export.measure.benchmark.answers import Answered, ask_candidate, size_problem
+from vitsd_export.measure.benchmark.figures import accuracy_figures, parity_figures
+from vitsd_export.measure.benchmark.groups import group_by_memory
+from vitsd_export.measure.benchmark.memory import available_memory
+from vitsd_export.measure.benchmark.ratio import judge_ratio, ratio_of_medians
+from vitsd_export.measure.benchmark.results import Candidate, LatencyFigures, Row, Speed, Start
+from vitsd_export.measure.benchmark.roofline import with_share, work_of
+from vitsd_export.measure.benchmark.rounds import (
+    Timed,
+    expected_start,
+    paired_turns,
+    time_side_by_side,
+)
+from vitsd_export.measure.benchmark.settings import Settings
+from vitsd_export.measure.benchmark.size import measure_size
+from vitsd_export.measure.benchmark.worker_process import RuntimeMissing, WorkerFailed
+
+# Share of the free memory that processes side by side may take.
+_SHARE_OF_MEMORY = 0.6
+# Bytes a candidate is taken to need before it has told.
+_GUESSED_BYTES = 1 << 30
+# Images a second, for the progress bar before anything is known.
+_EXPECTED_SPEED = 300.0
+
+
+class Progress(Protocol):
+    """Is told what is going on, for a progress bar."""
+
+    def __call__(self, message: str, done: float, total: float) -> None:
+        """Tells what is being done and how much of the whole, in expected seconds, lies behind."""
+
+
+def _no_progress(message: str, done: float, total: float) -> None:
+    """Tells nobody."""
+
+
+def run_suite(
+    candidates: Sequence[Candidate],
+    *,
+    reference: np.ndarray,
+    images: ImageDataset,
+    class_names: Sequence[str],
+    settings: Settings,
+    speed: Speed | None = None,
+    done: Mapping[str, Row] | None = None,
+    on_row: Callable[[Row], None] = lambda row: None,
+    progress: Progress = _no_progress,
+) -> tuple[Row, ...]:
+    """Measures candidates, each in processes of its own, and their times side by side.
+
+    Nothing that a candidate does to its process stops the others: a crash, an error, or a step beyond the
+    time limit makes a row with `failure`; a runtime that is not installed one with `skipped`.
+
+    Args:
+        candidates: What to measure; the names are unique, and a `peer` is one of them.
+        reference: [N, classes] float32, the reference model's probabilities of `images`.
+        images: [N, size, size, 3], of the size that the model takes. With labels of `class_names`,
+            accuracy is measured.
+        class_names: The model's, in the order of its outputs.
+        settings: Options.
+        speed: Rates of the machine on one thread, for the limit; None leaves the limit out.
+        done: Rows of an earlier run by the candidate's name. What they hold is not measured again.
+        on_row: Called with a candidate's row whenever it has grown: after parity and accuracy, and after
+            the times at each number of threads. The last call carries the final row.
+        progress: Told how far the run is.
+
+    Returns:
+        The rows in the order of the candidates.
+
+    Raises:
+        UsageError: If the candidates or the arrays do not fit together.
+        KeyboardInterrupt: After every process has been ended; what `on_row` got is kept.
+    """
+    _check(candidates, reference, images, class_names)
+    suite = _Suite(
+        candidates, reference, images, class_names, settings, speed, done or {}, on_row, progress
+    )
+    suite.answer_all()
+    for threads in settings.threads:
+        suite.time_all(threads)
+    return tuple(suite.rows.values())
+
+
+def _check(
+    candidates: Sequence[Candidate],
+    reference: np.ndarray,
+    images: ImageDataset,
+    class_names: Sequence[str],
+) -> None:
+    names = [candidate.name for candidate in candidates]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"Several candidates have the name {twice[0]!r}. Give each its own.")
+    for candidate in candidates:
+        if candidate.peer is not None and candidate.peer not in names:
+            raise UsageError(
+                f"{candidate.name!r} is to be compared with {candidate.peer!r}, which is not in the run."
+            )
+    if not len(images) or reference.shape != (len(images), len(class_names)):
+        raise UsageError(
+            f"There are {len(images)} images and {len(class_names)} classes, but the reference's answers "
+            f"are of shape {list(reference.shape)}."
+        )
+
+
+class _Suite:
+    """The state of a run: the rows so far, and how far it is."""
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        reference: np.ndarray,
+        images: ImageDataset,
+        class_names: Sequence[str],
+        settings: Settings,
+        speed: Speed | None,
+        done: Mapping[str, Row],
+        on_row: Callable[[Row], None],
+        progress: Progress,
+    ) -> None:
+        self.rows: dict[str, Row] = {}
+        for candidate in candidates:
+            old = done.get(candidate.name)
+            fits = old is not None and old.candidate == candidate and old.failure is None
+            kept = old if fits and old is not None and old.skipped is None else None
+            self.rows[candidate.name] = kept or Row(candidate)
+        self._reference, self._images, self._class_names = reference, images, class_names
+        self._settings, self._speed = settings, speed
+        self._on_row, self._progress = on_row, progress
+        self._resident: dict[str, int] = {}
+        self._behind = 0.0
+        self._ahead = self._expected_seconds()
+
+    def _expected_seconds(self) -> float:
+        settings = self._settings
+        total = 0.0
+        for row in self._open_rows():
+            if row.parity is None:
+                total += expected_start(row.candidate.runtime) + len(self._images) / _EXPECTED_SPEED
+            for threads in settings.threads:
+                if not self._is_timed(row, threads):
+                    total += settings.launches * expected_start(row.candidate.runtime)
+                    total += len(settings.batches) * settings.seconds
+        return total
+
+    def _tell(self, message: str, seconds: float = 0.0) -> None:
+        self._behind += seconds
+        self._progress(message, min(self._behind, self._ahead), self._ahead)
+
+    def _keep(self, row: Row) -> None:
+        self.rows[row.candidate.name] = row
+        self._on_row(row)
+
+    def _open_rows(self) -> list[Row]:
+        """Returns the rows whose candidates have neither failed nor been left out."""
+        return [row for row in self.rows.values() if not row.failure and not row.skipped]
+
+    def answer_all(self) -> None:
+        """Takes parity, accuracy, size and what ran, of every candidate that lacks them."""
+        for row in self._open_rows():
+            if row.parity is None:
+                self._keep(self._answered(row))
+
+    def _answered(self, row: Row) -> Row:
+        candidate = row.candidate
+        expected = expected_start(candidate.runtime) + len(self._images) / _EXPECTED_SPEED
+        self._tell(f"{candidate.name}: answering {len(self._images)} images")
+        problem = size_problem(candidate.path)
+        if problem is not None or candidate.path is None:
+            self._tell(f"{candidate.name}: failed", expected)
+            return dataclasses.replace(row, failure=problem)
+        try:
+            row = dataclasses.replace(row, size=measure_size(Path(candidate.path)))
+            classes = len(self._class_names)
+            answered = ask_candidate(
+                candidate,
+                self._images,
+                classes,
+                self._settings,
+                lambda count: self._tell(f"{candidate.name}: {count} images"),
+            )
+        except RuntimeMissing as error:
+            return dataclasses.replace(row, skipped=str(error))
+        except (WorkerFailed, OSError) as error:
+            return dataclasses.replace(row, failure=str(error))
+        finally:
+            self._tell(candidate.name, expected)
+        self._resident[candidate.name] = answered.resident
+        return self._with_answers(row, answered)
+
+    def _with_answers(self, row: Row, answered: Answered) -> Row:
+        images = self._images
+        parity = parity_figures(
+            self._reference,
+            answered.probabilities,
+            images,
+            self._class_names,
+            self._settings.worst,
+        )
+        accuracy = None
+        if images.labels_for(self._class_names) is not None:
+            accuracy = accuracy_figures(answered.probabilities, images)
+        work = None
+        if answered.products is not None:
+            work = work_of(answered.products, answered.constants, self._speed)
+        return dataclasses.replace(
+            row,
+            versions=answered.versions,
+            parity=parity,
+            accuracy=accuracy,
+            delegation=answered.delegation,
+            work=work,
+        )
+
+    def _is_timed(self, row: Row, threads: int) -> bool:
+        have = {figures.batch for figures in row.latencies if figures.threads == threads}
+        return have >= set(self._settings.batches)
+
+    def time_all(self, threads: int) -> None:
+        """Times every candidate that has not been timed at a number of threads, beside its peer."""
+        open_rows = {row.candidate.name: row for row in self._open_rows()}
+        lacking = {name for name, row in open_rows.items() if not self._is_timed(row, threads)}
+        # A peer that has been timed runs along once more: times are compared with those beside them.
+        peers = {open_rows[name].candidate.peer for name in lacking}
+        wanted = [
+            row.candidate for name, row in open_rows.items() if name in lacking or name in peers
+        ]
+        memory = int(available_memory() * _SHARE_OF_MEMORY)
+        needs = {
+            candidate.name: self._resident.get(candidate.name, _GUESSED_BYTES)
+            for candidate in wanted
+        }
+        # What has failed takes no more time.
+        self._ahead = self._behind + self._expected_seconds()
+        for group in group_by_memory(wanted, needs, memory):
+            largest = max(self._settings.batches)
+            images = np.resize(self._images.images, (largest, *self._images.images.shape[1:]))
+            everyone = time_side_by_side(group, threads, images, self._settings, self._tell)
+            by_name = {timed.candidate.name: timed for timed in everyone}
+            for timed in everyone:
+                if timed.candidate.name in lacking:
+                    self._keep(self._timed(timed, by_name, threads))
+
+    def _timed(self, timed: Timed, by_name: Mapping[str, Timed], threads: int) -> Row:
+        row = self.rows[timed.candidate.name]
+        if timed.missing is not None:
+            return dataclasses.replace(row, skipped=timed.missing)
+        if timed.failure is not None:
+            return dataclasses.replace(row, failure=timed.failure)
+        peer = by_name.get(timed.candidate.peer or "")
+        figures = [
+            summarize(timed, peer, batch, threads, self._settings)
+            for batch in self._settings.batches
+        ]
+        others = [entry for entry in row.latencies if entry.threads != threads]
+        latencies = tuple(
+            sorted((*others, *figures), key=lambda entry: (entry.threads, entry.batch))
+        )
+        row = dataclasses.replace(row, latencies=latencies)
+        if threads == self._settings.threads[0]:
+            row = dataclasses.replace(row, start=_start_of(timed))
+        if row.work is None:
+            return row
+        alone = (entry.p50 for entry in latencies if (entry.batch, entry.threads) == (1, 1))
+        return dataclasses.replace(row, work=with_share(row.work, next(alone, None)))
+
+
+def summarize(
+    timed: Timed, peer: Timed | None, batch: int, threads: int, settings: Settings
+) -> LatencyFigures:
+    """Returns the latency of a candidate at a batch size, beside that of its peer if that has times.
+
+    Args:
+        timed: The candidate's times.
+        peer: The peer's; None without one.
+        batch: Images in a call.
+        threads: Threads of the runtime.
+        settings: Of the bootstrap.
+    """
+    samples = np.concatenate([turns.ravel() for turns in timed.turns[batch]])
+    p50, p90, p99 = (float(value) for value in np.percentile(samples, (50, 90, 99)))
+    ratio = None
+    if peer is not None and peer.failure is None and batch in peer.turns:
+        ratio = ratio_of_medians(
+            *paired_turns(timed, peer, batch), resamples=settings.resamples, seed=settings.seed
+        )
+    return LatencyFigures(
+        batch=batch,
+        threads=threads,
+        rounds=len(samples),
+        p50=p50,
+        p90=p90,
+        p99=p99,
+        throughput=1e3 * batch / p50,
+        samples=tuple(float(f"{value:.5g}") for value in samples),
+        ratio=ratio,
+        verdict=None if ratio is None else judge_ratio(ratio),
+        calls=timed.inferences[batch],
+        launches=len(timed.turns[batch]),
+        steady=timed.steady[batch],
+    )
+
+
+def _start_of(timed: Timed) -> Start:
+    starts = timed.starts
+    return Start(
+        load=statistics.median(start.load for start in starts),
+        first=statistics.median(start.first for start in starts),
+        rss_before=int(statistics.median(start.rss_before for start in starts)),
+        rss_load=int(statistics.median(start.rss_load for start in starts)),
+        rss_inference=int(statistics.median(start.rss_inference for start in starts)),
+        launches=len(starts),
+    )

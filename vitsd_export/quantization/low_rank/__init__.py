@@ -1,0 +1,1 @@
+"""Wide layers of a head as products of two narrow ones."""

@@ -1,0 +1,233 @@
+"""ONNX schemes, applied to a float32 model.
+
+| scheme | weights | activations |
+|---|---|---|
+| `weight-only-int8` | int8 by output channel; widened when the file is loaded | float32 |
+| `dynamic-int8` | int8 by output channel | 8 bits inside dense layers, ranges at run time |
+| `int8` | int8 by output channel | 8 bits inside dense layers, calibrated ranges |
+| `int4` | some int4 in blocks (`int4_layers`), the others as `int8` | as `int8`; by block at run time |
+
+All are written with operators of the ONNX standard. What dense layers answer stays float32: onnxruntime
+has such a kernel for each, and then only their inputs are rounded. Softmax, LayerNorm, GELU, the attention
+products and the residual stream stay in float32, and so does the layer that takes the patches;
+convolutions and what lies between them compute in integers throughout.
+"""
+
+import collections
+import sys
+import warnings
+from collections.abc import Collection
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from vitsd_export.errors import UsageError
+from vitsd_export.quantization.calibration.ranges import Calibration
+from vitsd_export.quantization.onnx.gemms import attribute, put_first, scaled_gemms, split_gemms
+from vitsd_export.quantization.onnx.int4 import store_int4
+from vitsd_export.quantization.onnx.layers import OnnxLayers, find_layers
+from vitsd_export.quantization.rounding import GROUP, round_columns
+
+Cpu = Literal["avx2", "vnni", "arm"]
+
+
+def quantize(
+    model: onnx.ModelProto,
+    scheme: str,
+    calibration: Calibration,
+    *,
+    cpu: Cpu = "avx2",
+    keep_float: Collection[str] = (),
+    images: np.ndarray | None = None,
+) -> onnx.ModelProto:
+    """Quantizes a float32 model.
+
+    Args:
+        model: The model; changed in place.
+        scheme: A scheme of ONNX but `float32` and `float16`.
+        calibration: Ranges of the activations, and moments of what enters dense layers; see
+            `compensated_inputs`.
+        cpu: What the integers are chosen for. `avx2`: weights of 7 bits and uint8 activations, because its
+            instruction saturates sums of two products; right everywhere. `vnni`: all 8 bits. `arm`:
+            int8 activations, for its dot products of signed numbers.
+        keep_float: Names of weighted nodes to leave as they are.
+        images: [N, size, size, 3] calibration images; `int4` needs them.
+
+    Returns:
+        The quantized model.
+
+    Raises:
+        InputError: If there is nothing to quantize.
+        UsageError: If the model's opset lacks what the scheme needs, or a name is unknown.
+    """
+    split_gemms(model, scaled_gemms(model))
+    layers = find_layers(model, keep_float)
+    if scheme == "weight-only-int8":
+        _compensate(model, layers, calibration, 127)
+        return _store_int8(model, layers)
+    layers = _without_first(layers)
+    levels = 64 if cpu == "avx2" else 127
+    if scheme == "dynamic-int8":
+        _compensate(model, layers, calibration, levels)
+        return _dynamic(model, layers, cpu)
+    done: set[str] = set()
+    if scheme == "int4":
+        if images is None:
+            raise ValueError("int4 needs images")
+        done = store_int4(model, layers, calibration, images)
+    _compensate(model, layers.without(done), calibration, levels)
+    static = [name for name in (*layers.weighted, *layers.between) if name not in done]
+    return _static(model, static, calibration, cpu)
+
+
+def _without_first(layers: OnnxLayers) -> OnnxLayers:
+    """Leaves out a first dense layer, that of the patches, if there are others.
+
+    Patches of even colour that LayerNorm makes as large as the others give its input the longest tail of
+    all. Computed with float inputs it costs a hundredth of the time, and half of all that rounding of
+    activations does to the answers is gone.
+    """
+    first = next(iter(layers.weighted))
+    if layers.weighted[first].op_type == "Conv" or len(layers.weighted) == 1:
+        return layers
+    return layers.without({first})
+
+
+def compensated_inputs(scheme: str) -> int:
+    """Returns of how many inputs at most a dense layer may be for its rounding to need their moments."""
+    return sys.maxsize if scheme == "int4" else GROUP
+
+
+def _compensate(
+    model: onnx.ModelProto, layers: OnnxLayers, calibration: Calibration, levels: int
+) -> None:
+    """Rounds kernels to what the quantizer will store, each error made up for by other weights.
+
+    In wide layers many errors average out, and in convolutions inputs overlap: these are left alone.
+    """
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    users = collections.Counter(name for node in model.graph.node for name in node.input)
+    for node in layers.weighted.values():
+        moments = calibration.moments.get(node.input[0], [])
+        kernel = weights[node.input[1]]
+        if len(moments) != 1 or len(kernel.dims) != 2 or users[kernel.name] > 1:
+            continue
+        values = numpy_helper.to_array(kernel)
+        across = bool(attribute(node, "transB"))
+        rounded = round_columns(values.T if across else values, moments[0], levels)
+        rounded = np.ascontiguousarray(rounded.T if across else rounded)
+        kernel.CopyFrom(numpy_helper.from_array(rounded, kernel.name))
+
+
+def _static(
+    model: onnx.ModelProto, names: list[str], calibration: Calibration, cpu: Cpu
+) -> onnx.ModelProto:
+    from onnxruntime.quantization import (
+        CalibrationMethod,
+        QDQQuantizer,
+        QuantType,
+        TensorData,
+        TensorsData,
+    )
+
+    ranges = {
+        name: TensorData(lowest=np.float32(found.low), highest=np.float32(found.high))
+        for name, found in calibration.activations.items()
+    }
+    quantizer = QDQQuantizer(
+        model,
+        True,  # a scale for each output channel
+        cpu == "avx2",
+        QuantType.QInt8,
+        QuantType.QInt8 if cpu == "arm" else QuantType.QUInt8,
+        TensorsData(CalibrationMethod.MinMax, ranges),
+        names,
+        [],
+        sorted({node.op_type for node in model.graph.node if node.name in set(names)}),
+        {"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"], "WeightSymmetric": True},
+    )
+    with warnings.catch_warnings():
+        # A layer whose weights are all zero divides by its range.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        quantizer.quantize_model()
+    return _cleaned(quantizer.model)
+
+
+def _dynamic(model: onnx.ModelProto, layers: OnnxLayers, cpu: Cpu) -> onnx.ModelProto:
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
+    from onnxruntime.quantization.quant_utils import QuantizationMode
+
+    dense = [name for name, node in layers.weighted.items() if node.op_type != "Conv"]
+    if not dense:
+        raise UsageError(
+            "dynamic-int8 is for dense layers, and this model has convolutions alone. Use int8."
+        )
+    split_gemms(model, dense)
+    quantizer = ONNXQuantizer(
+        model,
+        True,  # a scale for each output channel
+        cpu == "avx2",
+        QuantizationMode.IntegerOps,
+        False,  # not static
+        QuantType.QInt8,
+        QuantType.QUInt8,
+        None,
+        dense,
+        [],
+        ["Gemm", "MatMul"],
+        {"MatMulConstBOnly": True, "WeightSymmetric": True},
+    )
+    quantizer.quantize_model()
+    return _cleaned(quantizer.model)
+
+
+def _store_int8(model: onnx.ModelProto, layers: OnnxLayers) -> onnx.ModelProto:
+    """Stores weights in int8 and widens them where they are used, which runtimes do when they load it."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    widening: dict[str, list[NodeProto]] = {}
+    for node in layers.weighted.values():
+        name = node.input[1]
+        if name in widening:
+            continue
+        values = numpy_helper.to_array(weights[name])
+        axis = 0 if node.op_type == "Conv" or attribute(node, "transB") else values.ndim - 1
+        others = tuple(index for index in range(values.ndim) if index != axis)
+        scale = np.abs(values).max(axis=others, keepdims=True).astype(np.float32) / 127
+        scale[scale == 0] = 1
+        integers = np.rint(values / scale).astype(np.int8)
+        model.graph.initializer.remove(weights.pop(name))
+        model.graph.initializer.extend(
+            [
+                numpy_helper.from_array(integers, f"{name}/int8"),
+                numpy_helper.from_array(scale, f"{name}/scale"),
+            ]
+        )
+        # Not DequantizeLinear, which onnxruntime computes anew for every image unless a layer in
+        # integers takes it.
+        widening[name] = [
+            helper.make_node(
+                "Cast", [f"{name}/int8"], [f"{name}/wide"], f"{name}/cast", to=TensorProto.FLOAT
+            ),
+            helper.make_node("Mul", [f"{name}/wide", f"{name}/scale"], [name], f"{name}/scaled"),
+        ]
+    put_first(model, [node for nodes in widening.values() for node in nodes])
+    return model
+
+
+def _cleaned(quantized: Any) -> onnx.ModelProto:
+    """Brings nodes into an order in which they can run, and drops operator sets that nothing uses.
+
+    Args:
+        quantized: onnxruntime's wrapper of a model.
+    """
+    quantized.topological_sort()
+    model = quantized.model
+    del model.metadata_props[:]
+    used = {node.domain for node in model.graph.node} | {"", "ai.onnx"}
+    kept = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    return model

@@ -1,0 +1,128 @@
+"""Reading .keras files and whole models in HDF5, which may come from anywhere."""
+
+import json
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+
+# The layers are registered with Keras by importing them.
+import vitsd_export.model.layers  # noqa: F401
+from vitsd_export.errors import InputError
+from vitsd_export.sources.archive_safety import check_archive
+from vitsd_export.sources.damage import UNREADABLE_ERRORS, reason, unreadable_errors
+from vitsd_export.sources.weight_limit import limited_weights
+
+CARD_FILE = "vitsd_export.json"
+
+_UNKNOWN = re.compile(r"Could not locate (\w+) '([^']*)'")
+
+
+def load_archive(
+    path: Path,
+    *,
+    custom_objects: dict[str, Any] | None = None,
+    trust: bool = False,
+    shown: Path | None = None,
+) -> Any:
+    """Returns what Keras makes of a .keras file; nothing in the file is executed unless it is trusted.
+
+    Args:
+        path: The file.
+        custom_objects: Classes and functions that the file may name, beside those that are registered.
+        trust: Whether code in the file may be run.
+        shown: Path that messages name, if this is a copy.
+
+    Raises:
+        InputError: If the file is damaged, contains code, or needs a layer that is not known here.
+    """
+    shown = shown or path
+    if path.suffix != ".keras":
+        # Keras goes by the name.
+        raise InputError(
+            f"{path} is an archive. If Keras saved it, rename it to {path.stem}.keras."
+        )
+    stored = check_archive(path, shown)
+    return load_with_keras(path, stored, custom_objects=custom_objects, trust=trust, shown=shown)
+
+
+def load_with_keras(
+    path: Path,
+    stored: int,
+    *,
+    custom_objects: dict[str, Any] | None = None,
+    trust: bool = False,
+    shown: Path | None = None,
+) -> Any:
+    """Returns what Keras makes of a .keras or .h5 file that has been checked.
+
+    Args:
+        path: The file.
+        stored: Numbers in its weights.
+        custom_objects: As in `load_archive`.
+        trust: As in `load_archive`.
+        shown: As in `load_archive`.
+
+    Raises:
+        InputError: If the file is damaged, contains code, or needs a layer that is not known here.
+    """
+    try:
+        with warnings.catch_warnings(), limited_weights(stored):
+            # Of habits of old files that matter no more.
+            warnings.simplefilter("ignore")
+            # So Keras tells that layers keep the random weights they were made with.
+            warnings.filterwarnings("error", "Skipping nested container", UserWarning)
+            # safe_mode refuses Lambda layers, which would run code from the file.
+            return keras.saving.load_model(
+                path, custom_objects=custom_objects, compile=False, safe_mode=not trust
+            )
+    except unreadable_errors() as error:
+        raise InputError(_explain(error, shown or path)) from error
+
+
+def _explain(error: Exception, path: Path) -> str:
+    if "safe_mode=False" in str(error):
+        return (
+            f"The model {path} contains code (a Lambda layer or similar) and is refused: loading it would "
+            "run that code with all your rights. Replace it by a registered layer and save the model "
+            "again; or, if you trust whoever made the file, add --trust."
+        )
+    unknown = _UNKNOWN.search(str(error))
+    if unknown:
+        return (
+            f"The model {path} uses the {unknown[1]} {unknown[2]!r}, which is not known here. Give "
+            "the Python file that defines it: --custom-objects module:file."
+        )
+    return (
+        f"The model {path} cannot be loaded; the file may be damaged. Save or copy it again. Keras "
+        f"says: {reason(error)}"
+    )
+
+
+def read_card(path: Path, shown: Path | None = None) -> dict[str, Any]:
+    """Returns the card inside a .keras file; empty if it has none.
+
+    Args:
+        path: The file.
+        shown: Path that messages name, if this is a copy.
+
+    Raises:
+        InputError: If the card is damaged or no card.
+    """
+    shown = shown or path
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if CARD_FILE not in archive.namelist():
+                return {}
+            card = json.loads(archive.read(CARD_FILE))
+    except UNREADABLE_ERRORS as error:
+        raise InputError(
+            f"The card inside {shown} cannot be read: {reason(error)}. Save or copy the model again."
+        ) from error
+    labels = card.get("labels", []) if isinstance(card, dict) else None
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise InputError(f"The card inside {shown} is not one that vitsd-export wrote.")
+    return card

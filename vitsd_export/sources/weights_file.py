@@ -1,0 +1,71 @@
+"""Reading .weights.h5 files, which hold numbers and no architecture."""
+
+import dataclasses
+import warnings
+from pathlib import Path
+
+import h5py
+import keras
+
+from vitsd_export.errors import InputError, UsageError
+from vitsd_export.model.classifier import build_classifier
+from vitsd_export.model.config import PRESETS, ModelConfig, preset_config
+from vitsd_export.sources.damage import reason, unreadable_errors
+
+
+def load_weights(path: Path, preset: str | None, shown: Path | None = None) -> keras.Model:
+    """Builds a preset's architecture with the weights and the number of classes of a file.
+
+    Args:
+        path: What `keras.Model.save_weights` wrote; an optimizer in it is passed over.
+        preset: Name of the architecture.
+        shown: Path that messages name, if this is a copy.
+
+    Raises:
+        UsageError: If there is no preset, or none of that name.
+        InputError: If the file is damaged or of another architecture.
+    """
+    shown = shown or path
+    if preset is None:
+        raise UsageError(
+            f"{shown} holds weights alone. Say which architecture they are of: "
+            f"--preset {'|'.join(PRESETS)}."
+        )
+    config = preset_config(preset)
+    try:
+        config = dataclasses.replace(config, num_classes=_stored_classes(path, config))
+        model = build_classifier(config)
+        with warnings.catch_warnings():
+            # The error that comes after it says more.
+            warnings.filterwarnings("ignore", "Skipping nested container", UserWarning)
+            model.load_weights(path)
+        # Keras takes what it needs by position and does not mind what is left over.
+        stored = _count_stored(path)
+        if stored != len(model.weights):
+            raise ValueError(f"the file holds {stored} weights, not {len(model.weights)}")
+    except unreadable_errors() as error:
+        raise InputError(
+            f"The weights in {shown} do not fit the preset {preset}, or the file is damaged. Give the "
+            f"preset they were trained with ({', '.join(PRESETS)}). Reason: {reason(error)}"
+        ) from error
+    return model
+
+
+def _stored_classes(path: Path, config: ModelConfig) -> int:
+    # Keras numbers the Dense layers in order of creation; the last one makes the logits.
+    index = config.depth * len(config.mlp_units) + len(config.head_units)
+    with h5py.File(path, "r") as file:
+        count = int(file[f"layers/dense_{index}/vars/1"].shape[0])
+    if count < 1:
+        raise ValueError("the last layer has no outputs")
+    return count
+
+
+def _count_stored(path: Path) -> int:
+    names: list[str] = []
+    with h5py.File(path, "r") as file:
+        file["layers"].visititems(
+            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+        )
+    # The state of a dropout's random numbers is no weight.
+    return sum("seed_generator" not in name for name in names)

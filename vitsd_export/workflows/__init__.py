@@ -1,0 +1,1 @@
+"""What the commands do: each workflow ties stages together."""

@@ -1,0 +1,300 @@
+"""Benchmarks of artifacts beside the Keras model they were made from."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Unpack
+
+from vitsd_export import __version__
+from vitsd_export.artifact.format_detection import detect_format
+from vitsd_export.artifact.manifest import Manifest
+from vitsd_export.data.dataset import ImageDataset
+from vitsd_export.data.labels import default_labels
+from vitsd_export.data.sample import SAMPLE_TITLES, choose_images
+from vitsd_export.data.sources import load_images
+from vitsd_export.errors import UsageError
+from vitsd_export.measure.benchmark.engine import Progress, run_suite
+from vitsd_export.measure.benchmark.machine import describe_machine
+from vitsd_export.measure.benchmark.results import Candidate, Results, Row
+from vitsd_export.measure.benchmark.settings import Settings
+from vitsd_export.pretrained import bundled_names
+from vitsd_export.runtimes.registry import find_runner, runner_names
+from vitsd_export.sources.options import SourceOptions
+
+# The runtime that a format is made for; the others are compared with it.
+_MAIN_RUNTIMES = {"onnx": "onnxruntime", "tflite": "litert", "saved_model": "saved_model"}
+_KERAS = "keras-tensorflow"
+_PACKAGES = (
+    "ai-edge-litert",
+    "ai-edge-quantizer",
+    "jax",
+    "keras",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "tensorflow",
+    "tf2onnx",
+    "torch",
+)
+
+
+def _no_progress(message: str, done: float, total: float) -> None:
+    """Tells nobody."""
+
+
+def benchmark_artifacts(
+    artifacts: Sequence[Path],
+    *,
+    reference: str | None = None,
+    preset: str | None = None,
+    data: str = "sample",
+    data_dir: Path | None = None,
+    settings: Settings | None = None,
+    runtimes: Sequence[str] | None = None,
+    force: bool = False,
+    command: str = "",
+    on_results: Callable[[Results], None] = lambda results: None,
+    progress: Progress = _no_progress,
+    **source: Unpack[SourceOptions],
+) -> Results:
+    """Measures artifacts in every runtime that reads them, beside the Keras model they were made from.
+
+    Times are compared as follows: another runtime's with those of the runtime that the format is made for
+    on the same file; a quantized file's with those of the float32 file of its format, where that is given;
+    the others with Keras on TensorFlow.
+
+    Args:
+        artifacts: ONNX or LiteRT files, SavedModel folders.
+        reference: The model; the bundled one that the artifacts name when None.
+        preset: Architecture, if the reference is a file of weights.
+        data: Test images: `sample` (bundled; see `choose_images`), `cifar10`, `cifar100`, or a folder.
+        data_dir: Where CIFAR lies if `data` is its name.
+        settings: Options of the run; those of `Settings()` when None.
+        runtimes: The only ones to use, of `runtimes.registry.runner_names()`; all when None.
+        force: Measures an artifact all the same whose manifest names another model's file.
+        command: The command line, for the record.
+        on_results: Called with the results so far whenever they have grown.
+        progress: Told how far the run is.
+        **source: How the reference is loaded.
+
+    Returns:
+        The figures; a candidate that failed has a row that says why.
+
+    Raises:
+        InputError: If an artifact is missing, or the reference or the images cannot be used.
+        UsageError: If an artifact belongs to another model, names none that is bundled, or no runtime of
+            those wanted reads it.
+        VerificationError: If the reference itself answers NaN.
+        EnvironmentProblem: If TensorFlow is missing.
+    """
+    # Not above: it brings up TensorFlow's classes, which the command's help does without.
+    from vitsd_export.workflows.verify import Reference
+
+    settings = settings or Settings()
+    if not artifacts:
+        raise UsageError("There is nothing to measure. Name at least one artifact.")
+    manifests = {path: read_manifest(path) for path in artifacts}
+    name = reference or _bundled_source(manifests)
+    progress("loading the model", 0, 0)
+    model = Reference.load(name, preset=preset, **source)
+    loaded = model.loaded
+    if not force:
+        for path, manifest in manifests.items():
+            _check_belongs(path, manifest, loaded.sha256, str(loaded.path))
+    keras_path = None if any(source.values()) else loaded.path
+    candidates = list_candidates(manifests, keras_path, runtimes)
+    class_names = loaded.labels or default_labels(loaded.num_classes)
+    images = load_images(
+        choose_images(data, class_names), split="test", size=loaded.image_size, data_dir=data_dir
+    )
+    progress(f"asking the Keras model about {len(images)} images: {images.source}", 0, 0)
+    answers = model.answers(images)
+    progress("measuring the machine", 0, 0)
+    results = Results(
+        command=command,
+        started=_now(),
+        finished=None,
+        machine=describe_machine(settings.threads),
+        versions=list_versions(),
+        model={"name": loaded.name, "sha256": loaded.sha256},
+        data=describe_data(images, class_names),
+        settings=settings.to_dict(),
+        rows=(),
+    )
+    rows: dict[str, Row] = {}
+
+    def keep(row: Row) -> None:
+        rows[row.candidate.name] = row
+        ordered = tuple(rows[one.name] for one in candidates if one.name in rows)
+        on_results(dataclasses.replace(results, rows=ordered))
+
+    alone = [speed for speed in results.machine.speeds if speed.threads == 1]
+    measured = run_suite(
+        candidates,
+        reference=answers.probabilities,
+        images=images,
+        class_names=class_names,
+        settings=settings,
+        speed=alone[0] if alone else None,
+        on_row=keep,
+        progress=progress,
+    )
+    return dataclasses.replace(results, finished=_now(), rows=measured)
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """Returns the manifest inside an artifact without the help of a runtime; None if it has none.
+
+    A file too damaged to hold one has none: its runtime will say so.
+
+    Raises:
+        InputError: If there is no artifact, or its manifest is of another version.
+    """
+    kind = detect_format(path)
+    if kind == "tflite":
+        from vitsd_export.artifact.litert_file import read_litert_manifest
+
+        return read_litert_manifest(path)
+    if kind == "saved_model":
+        from vitsd_export.artifact.manifest import read_saved_model_manifest
+
+        return read_saved_model_manifest(path)
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    from vitsd_export.artifact.manifest import parse_onnx_manifest
+
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except DecodeError:
+        return None
+    return parse_onnx_manifest({entry.key: entry.value for entry in model.metadata_props})
+
+
+def list_candidates(
+    manifests: Mapping[Path, Manifest | None],
+    keras_path: Path | None,
+    runtimes: Sequence[str] | None = None,
+) -> list[Candidate]:
+    """Returns each artifact in each runtime that reads it, and the Keras model.
+
+    Args:
+        manifests: By artifact.
+        keras_path: The reference model's file; left out unless it is a .keras file.
+        runtimes: The only ones to use; all when None.
+
+    Raises:
+        UsageError: If there is no such runtime, or none of them reads one of the artifacts.
+    """
+    readers = _readers(runtimes)
+    candidates = []
+    if keras_path is not None and keras_path.suffix == ".keras":
+        for runtime in readers.get("keras", ()):
+            peer = None if runtime == _KERAS or _KERAS not in readers["keras"] else _KERAS
+            candidates.append(
+                Candidate(runtime, runtime, "keras", "float32", path=str(keras_path), peer=peer)
+            )
+    keras = _KERAS if any(candidate.name == _KERAS for candidate in candidates) else None
+    kinds = {path: detect_format(path) for path in manifests}
+    schemes = {
+        path: manifest.scheme if manifest is not None else None
+        for path, manifest in manifests.items()
+    }
+    floats = {kinds[path]: path for path in reversed(list(manifests)) if schemes[path] == "float32"}
+    names = _names(list(manifests))
+    for path, kind in kinds.items():
+        found = readers.get(kind, ())
+        if not found:
+            raise UsageError(
+                f"{path} is of the format {kind}, which none of the runtimes {', '.join(runtimes or ())} "
+                "reads. Name one that does, or leave --runtime out."
+            )
+        main = _MAIN_RUNTIMES[kind] if _MAIN_RUNTIMES[kind] in found else found[0]
+        for runtime in sorted(found, key=lambda one: one != main):
+            peer = names[path]
+            name = f"{names[path]} ({runtime})"
+            if runtime == main:
+                name = names[path]
+                base = floats.get(kind)
+                peer = names[base] if base is not None and base != path else keras
+            candidates.append(
+                Candidate(name, runtime, kind, schemes[path], path=str(path), peer=peer)
+            )
+    return candidates
+
+
+def _readers(runtimes: Sequence[str] | None) -> dict[str, list[str]]:
+    """Returns the runtimes that read each format."""
+    known = runner_names()
+    for name in runtimes or ():
+        if name not in known:
+            raise UsageError(f"There is no runtime {name!r}. Runtimes: {', '.join(known)}.")
+    readers: dict[str, list[str]] = {}
+    for name in known:
+        if runtimes is None or name in runtimes:
+            for kind in find_runner(name).formats:
+                readers.setdefault(kind, []).append(name)
+    return readers
+
+
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Returns short names: those of the files, or their whole paths where these are not unique."""
+    short = [path.resolve().name for path in paths]
+    return {
+        path: name if short.count(name) == 1 else str(path)
+        for path, name in zip(paths, short, strict=True)
+    }
+
+
+def describe_data(images: ImageDataset, class_names: Sequence[str]) -> dict[str, str | int]:
+    """Returns what results say of the images they are of, beside `ImageDataset.describe`'s their number."""
+    # A sample is not called `cifar10`: it is 500 of its images. Of a user's folder the name will do.
+    titles = [title for title in SAMPLE_TITLES.values() if images.source.startswith(title)]
+    source = titles[0] if titles else images.name
+    return {**images.describe(class_names), "source": source, "images": len(images)}
+
+
+def _bundled_source(manifests: Mapping[Path, Manifest | None]) -> str:
+    found = {}
+    for path, manifest in manifests.items():
+        name = str(manifest.source.get("name")) if manifest is not None else ""
+        if name not in bundled_names():
+            raise UsageError(
+                f"{path} was not made from a bundled model. Name its model with --reference."
+            )
+        found[name] = path
+    if len(found) > 1:
+        raise UsageError(
+            f"The artifacts were made from several models ({', '.join(found)}). Measure those of one "
+            "model at a time."
+        )
+    return next(iter(found))
+
+
+def _check_belongs(path: Path, manifest: Manifest | None, sha256: str, reference: str) -> None:
+    named = manifest.source.get("sha256") if manifest is not None else None
+    if named is not None and named != sha256:
+        raise UsageError(
+            f"{path} was made from another file than the reference {reference} (SHA-256 "
+            f"{str(named)[:12]}… and not {sha256[:12]}…), so it need not answer alike. Give the model it was "
+            "made from as --reference, or --force to measure it all the same."
+        )
+
+
+def list_versions() -> dict[str, str]:
+    """Returns the versions of Python, this package, and what figures depend on, as far as installed."""
+    versions = {"python": platform.python_version(), "vitsd-export": __version__}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _now() -> str:
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,265 @@
+"""The best artifact of a model within a loss of accuracy: candidates are made, measured and chosen from."""
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+import numpy as np
+
+from vitsd_export import __version__
+from vitsd_export.errors import UsageError
+from vitsd_export.measure.accuracy import count_top_k
+from vitsd_export.measure.benchmark.latency import time_alternating
+from vitsd_export.pretrained import DEFAULT_MODEL
+from vitsd_export.quantization.calibration.held_out import TrainingImages
+from vitsd_export.quantization.calibration.images import CalibrationSource
+from vitsd_export.quantization.schemes import schemes_of
+from vitsd_export.quantization.search import (
+    BASELINE,
+    Candidate,
+    Figures,
+    Objective,
+    Outcome,
+    search,
+)
+from vitsd_export.runtimes import open_runner
+from vitsd_export.runtimes.base import ImageRunner
+from vitsd_export.sources.options import SourceOptions
+from vitsd_export.workflows.conversion import Target
+from vitsd_export.workflows.export import Export, Exported, check
+
+if TYPE_CHECKING:
+    # At run time the import would bring up TensorFlow before its backend is chosen.
+    from vitsd_export.quantization.onnx.quantizer import Cpu
+
+# Rounds of calls in turn with the float32 artifact: enough for a median within a few percent, in seconds.
+_ROUNDS = 60
+# Images that the most sensitive layers are found by: their order needs no more.
+_SENSITIVITY_IMAGES = 256
+_LEVELS = {"int4": 7}
+_INT8_LEVELS = 127
+
+Progress = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantized:
+    """What came of a search.
+
+    Attributes:
+        outcome: All candidates and the best.
+        images: What the candidates were measured on.
+        exported: The best artifact, verified on test images and written.
+    """
+
+    outcome: Outcome
+    images: str
+    exported: Exported
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        return {
+            **self.outcome.to_dict(),
+            "images": self.images,
+            "artifact": self.exported.to_dict(),
+        }
+
+
+def quantize_model(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    output: Path,
+    format: Literal["onnx", "tflite"] = "onnx",
+    preset: str | None = None,
+    max_drop: float = 0.3,
+    objective: Objective = "latency",
+    schemes: Sequence[str] = (),
+    cpu: "Cpu" = "avx2",
+    source: CalibrationSource | None = None,
+    state: Path | None = None,
+    progress: Progress = lambda _: None,
+    **options: Unpack[SourceOptions],
+) -> Quantized:
+    """Finds the artifact that is fastest or smallest within a loss of accuracy, and writes it.
+
+    Candidates are measured on held-out training images; the one that is chosen is verified on the
+    bundled test images like every export.
+
+    Args:
+        model: Bundled name, file, SavedModel folder, or address on the Hugging Face hub.
+        output: Where the best artifact goes.
+        format: `onnx` or `tflite`.
+        preset: Architecture of a weights file.
+        max_drop: Allowed loss of top-1 accuracy on the held-out images, in percentage points.
+        objective: What is to be least: `latency` or `size`.
+        schemes: Schemes to try; all 8-bit ones and below of the format when empty.
+        cpu: What integers are chosen for in ONNX.
+        source: Training images; the bundled sample that fits when None.
+        state: File that measurements are saved in, so that a search that was stopped goes on.
+        progress: Called with what is going on.
+        **options: How the model is loaded.
+
+    Raises:
+        UsageError: If the options contradict each other.
+        InputError: If the model, the images or the state cannot be used.
+        VerificationError: If the best candidate misses its gate on the test images.
+        EnvironmentProblem: If something cannot be written, or TensorFlow is missing.
+    """
+    chosen = tuple(schemes) or tuple(
+        name for name in schemes_of(format) if name not in (BASELINE, "float16")
+    )
+    for scheme in chosen:
+        check(Target(format, output, scheme))
+    source = source or CalibrationSource()
+    export = Export(model, preset=preset, progress=progress, **options)
+    with tempfile.TemporaryDirectory(prefix="vitsd-export-") as folder:
+        images = export.training_images(source)
+        trials = _Trials(export, format, cpu, source, images, Path(folder), progress)
+        with trials:
+            outcome = search(
+                trials.measure,
+                schemes=chosen,
+                head_ranks=trials.head_ranks(),
+                layers=trials.layer_count,
+                max_drop=max_drop,
+                objective=objective,
+                state=state,
+                identity={
+                    "vitsd-export": __version__,
+                    "model": export.sha256,
+                    "format": format,
+                    "cpu": cpu,
+                    "calibration": images.calibration.sha256(),
+                    "held_out": images.held_out.sha256(),
+                },
+                progress=progress,
+            )
+        progress(f"writing {outcome.best.name}")
+        exported = export.run(trials.target(outcome.best, output), source)
+    return Quantized(outcome, f"{len(images.held_out)} of {images.held_out.source}", exported)
+
+
+class _Trials(contextlib.ExitStack):
+    """Makes and measures candidates of one model."""
+
+    def __init__(
+        self,
+        export: Export,
+        format: Literal["onnx", "tflite"],
+        cpu: "Cpu",
+        source: CalibrationSource,
+        images: TrainingImages,
+        folder: Path,
+        progress: Progress,
+    ) -> None:
+        super().__init__()
+        self._export = export
+        self._format = format
+        self._cpu = cpu
+        self._source = source
+        self._images = images
+        self._folder = folder
+        self._progress = progress
+        self._baseline: ImageRunner | None = None
+        self._expected: np.ndarray | None = None
+        self._layers: dict[tuple[int, int | None], tuple[str, ...]] = {}
+
+    def head_ranks(self) -> tuple[int | None, ...]:
+        """Returns the ranks to try: none, the first that suffices, and twice as much."""
+        if self._export.lowered is None:
+            return (None,)
+        rank = self._export.head_compression("auto", self._source).rank
+        if rank is None:
+            return (None,)
+        try:
+            self._export.head_compression(2 * rank, self._source)
+        except UsageError:
+            # Twice as much takes more weights than the head as it is.
+            return (None, rank)
+        return (None, rank, 2 * rank)
+
+    @property
+    def layer_count(self) -> int:
+        """Number of layers that can stay in float32; those of other architectures have no names here."""
+        from vitsd_export.lowering.dense_layers import dense_layers
+
+        graph = self._export.lowered
+        return 0 if graph is None else len(dense_layers(graph))
+
+    def layers(self, scheme: str, rank: int | None) -> tuple[str, ...]:
+        """Returns the names of the layers, the most sensitive first."""
+        graph = self._export.lowered
+        if graph is None:
+            return ()
+        if rank is not None:
+            graph = self._export.head_compression(rank, self._source).graph
+        levels = _LEVELS.get(scheme, _INT8_LEVELS)
+        if (levels, rank) not in self._layers:
+            from vitsd_export.quantization.calibration.isolated_layers import isolated_sensitivity
+
+            images = self._images.held_out.images[:_SENSITIVITY_IMAGES]
+            found = isolated_sensitivity(graph, images, levels=levels, progress=self._progress)
+            self._layers[levels, rank] = tuple(layer.name for layer in found)
+        return self._layers[levels, rank]
+
+    def target(self, candidate: Candidate, path: Path) -> Target:
+        """Returns the target that makes a candidate."""
+        kept: tuple[str, ...] = ()
+        if candidate.float_layers:
+            names = self.layers(candidate.scheme, candidate.head_rank)
+            kept = names[: candidate.float_layers]
+        return Target(
+            self._format,
+            path,
+            candidate.scheme,
+            cpu=self._cpu,
+            keep_float=kept,
+            head_rank=candidate.head_rank,
+        )
+
+    def measure(self, candidate: Candidate) -> Figures:
+        """Makes a candidate and measures it beside the float32 artifact."""
+        data = self._images.held_out
+        baseline, expected = self._float32()
+        is_baseline = candidate == Candidate(BASELINE)
+        with contextlib.ExitStack() as stack:
+            runner = baseline if is_baseline else stack.enter_context(self._made(candidate))
+            probabilities = runner.probabilities(data.images)
+            ratio = 1.0 if is_baseline else _latency_ratio(runner, baseline, data.images[:1])
+            size = runner.path.stat().st_size if runner.path is not None else 0
+        labels = data.labels_for(self._export.labels)
+        named = probabilities.argmax(axis=1)
+        largest = expected.max(axis=1)
+        return Figures(
+            images=len(data),
+            correct=None if labels is None else count_top_k(probabilities, labels),
+            agreeing=int(np.count_nonzero(named == expected.argmax(axis=1))),
+            expected_loss=float((largest - expected[np.arange(len(named)), named]).mean()),
+            latency_ratio=ratio,
+            bytes=size,
+        )
+
+    def _float32(self) -> tuple[ImageRunner, np.ndarray]:
+        """Returns the float32 artifact and its probabilities [N, classes]."""
+        if self._baseline is None or self._expected is None:
+            self._baseline = self.enter_context(self._made(Candidate(BASELINE)))
+            self._expected = self._baseline.probabilities(self._images.held_out.images)
+        return self._baseline, self._expected
+
+    def _made(self, candidate: Candidate) -> ImageRunner:
+        path = Path(tempfile.mkdtemp(dir=self._folder)) / f"artifact.{self._format}"
+        target = self.target(candidate, path)
+        self._export.convert(target, path, self._images.calibration, self._source)
+        return open_runner(path, threads=1, trusted=True)
+
+
+def _latency_ratio(runner: ImageRunner, baseline: ImageRunner, image: np.ndarray) -> float:
+    """Returns the median time of a call by that of the baseline, both called in turn."""
+    times = time_alternating(
+        {"baseline": lambda: baseline.run(image), "candidate": lambda: runner.run(image)},
+        rounds=_ROUNDS,
+    )
+    return times["candidate"].p50 / times["baseline"].p50
