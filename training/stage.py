@@ -215,7 +215,9 @@ def copy_weights(run: StageRun) -> None:
     """Puts the training model's weights, averaged where the recipe averages, into the inference model."""
     model, optimizer = run.program.model, run.program.optimizer
     kept = _values(model.trainable_variables)
-    averaged = bool(run.program.recipe.optimizer.ema_decay) and int(optimizer.iterations) > 0
+    # A variable that several devices mirror cannot be made an int.
+    steps = int(keras.ops.convert_to_numpy(optimizer.iterations))
+    averaged = bool(run.program.recipe.optimizer.ema_decay) and steps > 0
     if averaged:
         optimizer.finalize_variable_values(model.trainable_variables)
     _assign(_state(run.inference), _values(_state(model)))
