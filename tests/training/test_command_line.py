@@ -21,6 +21,7 @@ from tests.support.training_parts import small_config, small_data
 from training.__main__ import main
 from training.engines import tensorflow as tensorflow_engine
 from training.evaluation import evaluate
+from training.precision import best_precision
 from training.recipes import load_recipe, recipe_names
 from vitsd_export.data.cifar import load_cifar
 from vitsd_export.data.labels import CIFAR10_CLASSES
@@ -112,7 +113,8 @@ def test_training_writes_a_model_its_card_and_its_log(cifar10: Path, tmp_path: P
     )
     assert card["recipe"]["name"] == "quick"
     assert card["best_epoch"] == 1
-    assert card["precision"] == "float32"
+    assert card["precision"] == best_precision()
+    assert card["engine"] == "tensorflow"
     assert card["images_per_second"] > 0
     assert 0 < card["share_of_matrix_peak"] < 1
     assert (card["recipe"]["epochs"], card["recipe"]["batch_size"]) == (1, 16)

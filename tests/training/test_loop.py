@@ -315,33 +315,6 @@ def test_divergence_keeps_the_last_checkpoint(
     assert len((folder / "log.csv").read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(errno.ENOSPC, "No space left on device"),
-        RuntimeError("Can't decrement id ref count (No space left on device)"),
-    ],
-)
-def test_a_full_disk_is_told_and_keeps_the_last_checkpoint(
-    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "run"
-    real = keras.Model.save_weights
-
-    def fail(model: Any, path: Path, **options: Any) -> None:
-        if (folder / "state.json").exists():
-            path.write_bytes(b"half")
-            raise error
-        real(model, path, **options)
-
-    monkeypatch.setattr(keras.Model, "save_weights", fail)
-    with pytest.raises(EnvironmentProblem, match=r"No space left on device.*--resume") as caught:
-        run(folder)
-    assert caught.value.exit_code == 5
-    monkeypatch.undo()
-    assert [row["epoch"] for row in run(folder, resume=True, stop_after=2).log] == [1, 2]
-
-
 def test_a_folder_that_cannot_be_made_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
