@@ -21,8 +21,9 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 import numpy as np
 import pytest
 
-from tests.support.command_line import Artifacts, export_everything
+from tests.support.command_line import Artifacts, export_everything_once
 from tests.support.keras_models import TINY_MODEL, write_small_model
+from tests.support.made_once import common_folder, made_once
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -35,7 +36,9 @@ pytest_plugins = ["tests.support.fixtures", "tests.support.source_fixtures"]
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Calibrations are kept for the tests alone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VITSD_EXPORT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        folder = common_folder(tmp_path_factory) / "calibrations"
+        folder.mkdir(exist_ok=True)
+        patch.setenv("VITSD_EXPORT_CACHE", str(folder))
         yield
 
 
@@ -50,21 +53,23 @@ def images() -> np.ndarray:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     """What `vitsd-export all` makes of the small bundled model. Tests leave it as it is."""
-    folder = tmp_path_factory.mktemp("exported") / "out"
-    return export_everything(TINY_MODEL, TINY_MODEL, folder)
+    return export_everything_once(tmp_path_factory, "exported", TINY_MODEL, TINY_MODEL)
 
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A .keras file of a small untrained transformer. Tests leave it as it is."""
-    return write_small_model(tmp_path_factory.mktemp("small") / "small.keras")
+
+    def write(folder: Path) -> None:
+        write_small_model(folder / "small.keras")
+
+    return made_once(tmp_path_factory, "small", write) / "small.keras"
 
 
 @pytest.fixture(scope="session")
 def small_artifacts(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     """What `vitsd-export all` makes of the small model. Tests leave it as it is."""
-    folder = tmp_path_factory.mktemp("small_artifacts") / "out"
-    return export_everything(small_model, "small", folder)
+    return export_everything_once(tmp_path_factory, "small-artifacts", small_model, "small")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The pictures that the apps are shown, and what `predict` says of them."""
+"""The pictures that the apps are shown, and the Node app."""
 
 import shutil
 import subprocess
@@ -10,8 +10,6 @@ from PIL import Image
 
 from tests.support.node_process import NODE_APP, find_program
 from tests.support.odd_pictures import write_odd_pictures
-from vitsd_export.runtimes import open_runner
-from vitsd_export.workflows.predict import predict
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +39,3 @@ def node_app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert process.returncode == 0, process.stderr
     return folder
-
-
-def predicted(artifact: Path, pictures: list[Path], top: int) -> dict[str, dict[str, float]]:
-    """What the package's own reader and runner answer, all classes of each picture."""
-    with open_runner(artifact) as runner:
-        answers = predict(runner, pictures, top)
-    return {str(answer.path): dict(answer.classes) for answer in answers}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps.conftest import predicted
 from tests.support.command_line import Artifacts, run_command
 from tests.support.node_process import NODE_APP, find_program
+from tests.support.predictions import predicted
 from tests.support.running_apps import largest_difference, run_app
 from tests.support.tiny_artifacts import write_onnx
 from vitsd_export.data.labels import CIFAR10_CLASSES

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.apps.conftest import predicted
 from tests.support.command_line import Artifacts
 from tests.support.keras_models import keras_probabilities, tiny_file
 from tests.support.node_process import REPOSITORY, find_program
 from tests.support.odd_pictures import write_unusable
+from tests.support.predictions import predicted
 from tests.support.running_apps import Ended, largest_difference, run_app
 from tests.support.tiny_artifacts import (
     CLASSES,

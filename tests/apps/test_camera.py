@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.apps.conftest import predicted
 from tests.support.command_line import Artifacts
 from tests.support.node_process import REPOSITORY
+from tests.support.predictions import predicted
 from tests.support.running_apps import Ended, largest_difference
 from vitsd_export.data.labels import CIFAR10_CLASSES
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.apps.conftest import predicted
 from tests.support.command_line import Artifacts, run_command
 from tests.support.node_process import find_program
+from tests.support.predictions import predicted
 from tests.support.running_apps import run_app
 from tests.support.tiny_artifacts import CLASSES, IMAGES, LABELS, SIZE, tiny_manifest, write_onnx
 from vitsd_export.artifact.manifest import Format, Manifest, TensorSpec

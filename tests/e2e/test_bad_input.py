@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.e2e.test_gates import old_artifact, tree
 from tests.support.cifar_layouts import random_images
 from tests.support.command_line import Artifacts, Outcome, run_command
 from tests.support.keras_models import small_config, small_transformer
+from tests.support.old_files import old_artifact, tree
 from vitsd_export.model.config import PRESETS
 
 

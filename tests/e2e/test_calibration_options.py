@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.e2e.test_schemes import without_zip
+from tests.support.archives import without_zip
 from tests.support.cifar_layouts import random_images, write_cifar10_pickles
 from tests.support.command_line import Artifacts, run_command
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from tests.support.archives import without_zip
 from tests.support.command_line import Artifacts, run_command
 from tests.support.keras_models import TINY_MODEL
 from vitsd_export.artifact.inspection import inspect_artifact
@@ -218,13 +218,6 @@ def test_what_cannot_be_is_refused_with_what_can(
     assert outcome.exit_code == 2
     assert re.search(message, outcome.error)
     assert list(tmp_path.iterdir()) == []
-
-
-def without_zip(path: Path) -> bytes:
-    """A .tflite file without the manifest and the labels at its end."""
-    with zipfile.ZipFile(path) as archive:
-        start = min(entry.header_offset for entry in archive.infolist())
-    return path.read_bytes()[:start]
 
 
 def test_quantize_is_short_for_scheme_int8(

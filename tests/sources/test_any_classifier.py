@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.support.any_classifiers import functional, head
 from tests.support.command_line import Outcome, run_command
 from tests.support.keras_models import TINY_MODEL, softmax
 from vitsd_export.data.sample import load_sample
@@ -118,17 +119,6 @@ def test_an_architecture_of_keras_applications(
 
 
 # Ways to write a model.
-
-
-def head(x: Any, classes: int = 3, **options: Any) -> Any:
-    return keras.layers.Dense(classes, **options)(keras.layers.GlobalAveragePooling2D()(x))
-
-
-def functional(size: int = 16, classes: int = 3, **options: Any) -> Any:
-    keras.utils.set_random_seed(2)
-    image = keras.Input((size, size, 3))
-    x = keras.layers.Conv2D(6, 3, strides=2, activation="relu")(image)
-    return keras.Model(image, head(x, classes, **options))
 
 
 def sequential() -> Any:

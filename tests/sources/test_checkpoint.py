@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.archives import rewrite
 from tests.support.small_models import build_small, random_pixels, small_config
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.pretrained import bundled_names
@@ -45,16 +46,6 @@ def foreign_model(**options: Any) -> keras.Model:
     """A classifier of another make, with the options of its last layer."""
     image = keras.Input((8, 8, 3))
     return keras.Model(image, pooled(image, **options))
-
-
-def rewrite(path: Path, target: Path, members: dict[str, bytes | None]) -> Path:
-    """Copies an archive with members in place of its own, or without them where they are None."""
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w") as copy:
-        contents: dict[str, bytes | None] = {name: source.read(name) for name in source.namelist()}
-        for name, content in {**contents, **members}.items():
-            if content is not None:
-                copy.writestr(name, content)
-    return target
 
 
 def refusal(path: Path | str, **options: Any) -> str:

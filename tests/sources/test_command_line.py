@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.sources.test_published_architecture import hyperparameters
 from tests.support.command_line import run_command
 from tests.support.keras_models import small_config, small_transformer, softmax
 from tests.support.legacy_models import NARROW, Legacy
+from tests.support.source_tensors import hyperparameters
 from vitsd_export._internal.tensorflow import quiet_converters
 from vitsd_export.model.config import PRESETS
 from vitsd_export.runtimes import open_runner

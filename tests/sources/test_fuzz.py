@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.sources.test_any_classifier import functional
+from tests.support.any_classifiers import functional
 from tests.support.command_line import run_command
 from tests.support.watching import watched
 from vitsd_export.errors import InputError

@@ -9,9 +9,10 @@ import keras
 import numpy as np
 import pytest
 
-from tests.sources.test_published_architecture import hyperparameters
+from tests.support.archives import rewrite
 from tests.support.keras_models import small_config, small_transformer
 from tests.support.legacy_models import NARROW, Legacy
+from tests.support.source_tensors import hyperparameters
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.model.config import PRESETS
 from vitsd_export.sources.checkpoint import load_model
@@ -128,8 +129,6 @@ def test_what_reaches_outside_is_refused(
     if not archived:
         assert word in refusal(weights, preset="small")
         return
-    from tests.sources.test_checkpoint import rewrite
-
     model.save(tmp_path / "whole.keras")
     members: dict[str, bytes | None] = {"model.weights.h5": weights.read_bytes()}
     path = rewrite(tmp_path / "whole.keras", tmp_path / "hostile.keras", members)

@@ -8,20 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.legacy_models import NARROW, PUBLISHED
-from tests.support.source_tensors import random_tensors, shapes
-from vitsd_export.model.config import ModelConfig, preset_config
+from tests.support.source_tensors import hyperparameters, random_tensors, shapes
+from vitsd_export.model.config import preset_config
 from vitsd_export.sources.published_architecture import (
     OtherWeights,
     map_weights,
     read_config,
 )
 from vitsd_export.sources.tensors import NamedTensor, Tensors
-
-
-def hyperparameters(config: dict[str, Any]) -> ModelConfig:
-    """The same as a ModelConfig."""
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in config.items()}
-    return ModelConfig(layer_norm_epsilon=values.pop("epsilon"), **values)
 
 
 def test_the_published_shapes_are_those_of_the_preset() -> None:

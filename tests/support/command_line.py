@@ -1,6 +1,7 @@
 """Runs the command line inside the test process, because importing TensorFlow takes seconds."""
 
 import contextlib
+import json
 import os
 import sys
 import tempfile
@@ -8,6 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 from unittest import mock
+
+import pytest
+
+from tests.support.made_once import made_once
 
 
 class Outcome(NamedTuple):
@@ -80,6 +85,11 @@ def export_everything(model: Path | str, stem: str, folder: Path, *options: obje
     """Runs `vitsd-export all --json` on a model."""
     outcome = run_command("all", "--model", model, "--output-dir", folder, "--json", *options)
     assert outcome.exit_code == 0, outcome.stderr
+    return artifacts_in(folder, stem, outcome)
+
+
+def artifacts_in(folder: Path, stem: str, outcome: Outcome) -> Artifacts:
+    """Names the files that `vitsd-export all` writes."""
     return Artifacts(
         folder,
         outcome,
@@ -89,6 +99,20 @@ def export_everything(model: Path | str, stem: str, folder: Path, *options: obje
         folder / f"{stem}.onnx",
         folder / f"{stem}-int8.onnx",
     )
+
+
+def export_everything_once(
+    factory: pytest.TempPathFactory, name: str, model: Path | str, stem: str
+) -> Artifacts:
+    """Like `export_everything`, in one process of the test run for all of them."""
+
+    def export(folder: Path) -> None:
+        outcome = export_everything(model, stem, folder / "out").outcome
+        (folder / "outcome.json").write_text(json.dumps(outcome), encoding="utf-8")
+
+    folder = made_once(factory, name, export)
+    outcome = Outcome(*json.loads((folder / "outcome.json").read_text(encoding="utf-8")))
+    return artifacts_in(folder / "out", stem, outcome)
 
 
 @contextlib.contextmanager

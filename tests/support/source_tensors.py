@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from vitsd_export.model.config import ModelConfig
 from vitsd_export.sources.tensors import NamedTensor, Tensors
 
 
@@ -40,3 +41,9 @@ def random_tensors(config: dict[str, Any]) -> Tensors:
         NamedTensor(f"w{index}", rng.uniform(0.1, 0.3, shape).astype(np.float32))
         for index, shape in enumerate(shapes(config))
     ]
+
+
+def hyperparameters(config: dict[str, Any]) -> ModelConfig:
+    """The same as a ModelConfig."""
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in config.items()}
+    return ModelConfig(layer_norm_epsilon=values.pop("epsilon"), **values)

@@ -1,5 +1,6 @@
 """Runs that train a small model on a few random images in a moment."""
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import keras
 import numpy as np
 from rich.console import Console
 
-from tests.support.training_parts import RECIPE, small_config, small_data
+from tests.support.training_parts import EPOCHS, RECIPE, small_config, small_data
 from training import loop
 from training.loop import Settings, Trained
 from training.presets import Config
@@ -54,3 +55,29 @@ def run(
 
 def weights_of(model: keras.Model) -> list[np.ndarray]:
     return [np.array(weight) for weight in model.get_weights()]
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedRun:
+    """A run that nothing broke.
+
+    Attributes:
+        folder: Its folder; not to be changed.
+        log: Its rows.
+        weights: The model's weights in the end: those of the best epoch.
+        best_epoch: Which that is.
+        dropout: Dropout rate of all its layers.
+    """
+
+    folder: Path
+    log: list[dict[str, float]]
+    weights: list[np.ndarray]
+    best_epoch: int
+    dropout: float
+
+
+def finish(folder: Path, dropout: float) -> FinishedRun:
+    """Trains to the end."""
+    trained = run(folder, dropout=dropout)
+    assert len(trained.log) == EPOCHS
+    return FinishedRun(folder, trained.log, weights_of(trained.model), trained.best_epoch, dropout)

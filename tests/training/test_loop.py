@@ -22,8 +22,7 @@ from tests.support.training_parts import (
     small_data,
     with_optimizer,
 )
-from tests.support.training_runs import run, silent, weights_of
-from tests.training.conftest import FinishedRun
+from tests.support.training_runs import FinishedRun, run, silent, weights_of
 from training import loop
 from training.batches import Batch
 from training.engines import tensorflow_devices

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.training_parts import EPOCHS, STEPS_PER_EPOCH, small_config
 from tests.support.training_runs import RECIPE as SMALL
-from tests.training.conftest import FinishedRun
+from tests.support.training_runs import FinishedRun
 from training.optimizer import build_optimizer
 from training.recipes import OptimizerRecipe
 from vitsd_export.model.classifier import build_classifier

@@ -16,8 +16,7 @@ import pytest
 
 from tests.support.processes import REPOSITORY
 from tests.support.training_parts import EPOCHS, RECIPE, STEPS_PER_EPOCH, small_data, with_optimizer
-from tests.support.training_runs import run, silent, weights_of
-from tests.training.conftest import FinishedRun
+from tests.support.training_runs import FinishedRun, run, silent, weights_of
 from training import checkpoint
 from training.batches import Batch
 from training.checkpoint import check_folder, engine_of

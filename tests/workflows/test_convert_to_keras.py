@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from tests.e2e.test_gates import tree
-from tests.sources.test_any_classifier import functional
+from tests.support.any_classifiers import functional
 from tests.support.command_line import run_command
 from tests.support.keras_models import TINY_MODEL, small_config, small_transformer
 from tests.support.legacy_models import Legacy
+from tests.support.old_files import tree
 from vitsd_export.lowering.reading import read_graph
 from vitsd_export.model.config import PRESETS
 from vitsd_export.sources.checkpoint import load_model

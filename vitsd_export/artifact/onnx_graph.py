@@ -32,7 +32,7 @@ def read_onnx_graph(path: Path) -> tuple[GraphSummary, Manifest | None]:
         InputError: If the file is truncated, damaged or not ONNX, or its manifest cannot be read.
     """
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     errors = (
         DecodeError,

@@ -105,7 +105,8 @@ def _bytes(tensor: Any, onnx: Any) -> int:
         return len(tensor.raw_data)
     width = {"int4": 0.5, "uint4": 0.5}.get(_dtype(tensor, onnx))
     item = width or onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    return math.ceil(math.prod(tensor.dims) * item)
+    size: float = math.prod(tensor.dims) * item
+    return math.ceil(size)
 
 
 def _shapes(model: Any, onnx: Any) -> dict[str, tuple[int, ...]]:

@@ -32,7 +32,7 @@ def read_saved_model_graph(path: Path) -> GraphSummary:
         InputError: If the folder is incomplete or damaged, or has no such signature.
     """
     tf = import_tensorflow()
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
     try:

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from vitsd_export.workflows.layer_error import Sensitivity
+from vitsd_export.measure.layer_error import Sensitivity
 from vitsd_export.workflows.quantization_search import Quantized
 
 

@@ -104,7 +104,7 @@ def _check(model: onnx.ModelProto, weights: Mapping[str, np.ndarray]) -> None:
 def _header(name: str, values: np.ndarray) -> bytes:
     """Returns the bytes of an initializer up to its numbers."""
     tensor = TensorProto(name=name, data_type=_element_type(values), dims=values.shape)
-    start = tensor.SerializeToString() + _tag(_RAW_DATA, values.nbytes)
+    start: bytes = tensor.SerializeToString() + _tag(_RAW_DATA, values.nbytes)
     return _tag(_INITIALIZER, len(start) + values.nbytes) + start
 
 

@@ -123,7 +123,8 @@ def kl_divergences(reference_probabilities: np.ndarray, probabilities: np.ndarra
     with np.errstate(invalid="ignore"):
         # Both add up to 1 but for rounding, which 8-bit answers have plenty of.
         p, q = (side / side.sum(axis=1, keepdims=True) for side in (p, q))
-        return (p * np.log(p / q)).sum(axis=1)
+        divergence: np.ndarray = (p * np.log(p / q)).sum(axis=1)
+    return divergence
 
 
 def _finite_or_none(value: float) -> float | None:

@@ -119,7 +119,8 @@ class LiteRTReader:
         scale, zero_point = self._image["quantization"]
         if self._image["dtype"] == np.int8:
             steps = np.round(pixels / np.float32(scale or 1)) + zero_point
-            return np.clip(steps, -128, 127).astype(np.int8)
+            integers: np.ndarray = np.clip(steps, -128, 127)
+            return integers.astype(np.int8)
         return pixels.astype(self._image["dtype"])
 
     def _float(self, details: dict[str, Any]) -> np.ndarray:
@@ -127,7 +128,8 @@ class LiteRTReader:
         scale, zero_point = details["quantization"]
         if np.issubdtype(values.dtype, np.floating) or not scale:
             return values.astype(np.float32)
-        return (values.astype(np.float32) - zero_point) * np.float32(scale)
+        numbers: np.ndarray = (values.astype(np.float32) - zero_point) * np.float32(scale)
+        return numbers
 
 
 class OnnxReader:

@@ -106,7 +106,9 @@ def _compensate(
 
     def round_row(row: int, values: np.ndarray) -> np.ndarray:
         scale = scales[row // block].astype(np.float64)
-        integers[row] = np.clip(np.rint(values / scale), lowest, _HIGHEST)
-        return integers[row] * scale
+        levels: np.ndarray = np.clip(np.rint(values / scale), lowest, _HIGHEST)
+        integers[row] = levels
+        rounded: np.ndarray = levels * scale
+        return rounded
 
     compensate(kernel, moment, block, round_row, begin_block)

@@ -72,8 +72,9 @@ def round_columns(kernel: np.ndarray, moment: np.ndarray, levels: int) -> np.nda
 
     def round_row(row: int, values: np.ndarray) -> np.ndarray:
         integers = np.clip(np.rint(values / scale), -levels, levels)
-        rounded[row] = np.where(largest == row, extreme, integers * scale)
-        return rounded[row]
+        values = np.where(largest == row, extreme, integers * scale)
+        rounded[row] = values
+        return values
 
     compensate(kernel, moment, _BLOCK, round_row)
     return rounded.astype(np.float32)

@@ -3,9 +3,10 @@
 import abc
 import functools
 import importlib.metadata
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, cast, runtime_checkable
+from typing import Literal, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 
@@ -87,7 +88,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     wide = logits.astype(np.float64)
     with np.errstate(invalid="ignore"):
         powers = np.exp(wide - wide.max(axis=-1, keepdims=True))
-    return (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
+    shares: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
+    return shares.astype(np.float32)
 
 
 class ImageRunner(abc.ABC):
@@ -141,7 +143,9 @@ class ImageRunner(abc.ABC):
         Raises:
             InputError: If the artifact cannot be used.
         """
-        return cast(Any, cls)(path, threads=threads, batch_size=batch_size)
+        # The constructors of subclasses take these.
+        make: Callable[..., ImageRunner] = cls
+        return make(path, threads=threads, batch_size=batch_size)
 
     def delegation(self) -> Delegation | None:
         """Returns what really ran the graph, asked of the runtime; None where it cannot be asked.

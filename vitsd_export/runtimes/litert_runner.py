@@ -121,11 +121,13 @@ def _quantize(pixels: np.ndarray, details: dict[str, Any]) -> np.ndarray:
         return pixels.astype(dtype)
     limits = np.iinfo(dtype)
     steps = np.round(pixels.astype(np.float32) / np.float32(scale)) + zero_point
-    return np.clip(steps, limits.min, limits.max).astype(dtype)
+    integers: np.ndarray = np.clip(steps, limits.min, limits.max)
+    return integers.astype(dtype)
 
 
 def _dequantize(answers: np.ndarray, details: dict[str, Any]) -> np.ndarray:
     scale, zero_point = details["quantization"]
     if not scale or np.issubdtype(answers.dtype, np.floating):
         return answers.astype(np.float32)
-    return (answers.astype(np.float32) - zero_point) * np.float32(scale)
+    numbers: np.ndarray = (answers.astype(np.float32) - zero_point) * np.float32(scale)
+    return numbers

@@ -4,6 +4,7 @@ import itertools
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def profile_delegation(path: Path, feed: dict[str, np.ndarray]) -> Delegation:
     return summarize_profile(events)
 
 
-def summarize_profile(events: list[dict]) -> Delegation:
+def summarize_profile(events: list[dict[str, Any]]) -> Delegation:
     """Returns what a profile says of providers.
 
     Args:

@@ -125,4 +125,4 @@ def read_card(path: Path, shown: Path | None = None) -> dict[str, Any]:
     labels = card.get("labels", []) if isinstance(card, dict) else None
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise InputError(f"The card inside {shown} is not one that vitsd-export wrote.")
-    return card
+    return dict(card)

@@ -69,7 +69,7 @@ def open_checkpoint(folder: Path) -> Any:
 
 
 def _object_graph(reader: Any) -> Any:
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
     graph = trackable_object_graph_pb2.TrackableObjectGraph()

@@ -1,12 +1,8 @@
-"""The page of the bundled model, written as a user would, and servers for it."""
+"""The page of the bundled model, written as a user would, and where it is served."""
 
-import contextlib
-import functools
-import http.server
 import os
 import subprocess
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,11 +10,9 @@ import pytest
 
 from tests.support.command_line import Artifacts, run_command
 from tests.support.node_process import REPOSITORY, find_program
-from vitsd_export.deploy.web_server import CONTENT_TYPES, SiteServer
+from tests.support.web_servers import Serve, serve_folder
 
 _AXE = "4.14.1"
-
-Serve = Callable[..., contextlib.AbstractContextManager[str]]
 
 
 @pytest.fixture(scope="session")
@@ -50,25 +44,7 @@ def site_int8(write_site: Callable[[Path], Path], exported: Artifacts) -> Path:
 @pytest.fixture(scope="session")
 def serve() -> Serve:
     """Serves a folder: with `--serve`'s own server, or with a plain one that knows no headers."""
-
-    @contextlib.contextmanager
-    def run(folder: Path, port: int = 0, *, plain: bool = False) -> Iterator[str]:
-        server: http.server.HTTPServer
-        if plain:
-            handler = functools.partial(_PlainHandler, directory=str(folder))
-            server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
-        else:
-            server = SiteServer(folder, port)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
-
-    return run
+    return serve_folder
 
 
 @pytest.fixture(scope="session")
@@ -97,10 +73,3 @@ def screenshots() -> Path:
     folder = Path(os.environ.get("CI_ARTIFACTS") or REPOSITORY / "build" / "screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-class _PlainHandler(http.server.SimpleHTTPRequestHandler):
-    extensions_map = CONTENT_TYPES
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass

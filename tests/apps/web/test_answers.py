@@ -8,11 +8,11 @@ import onnxruntime
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.apps.web.conftest import Serve
 from tests.support.browser import find_chromium
 from tests.support.command_line import run_command
 from tests.support.keras_models import TINY_MODEL
 from tests.support.web_pages import choose, classify, open_page, png, shown
+from tests.support.web_servers import Serve
 from vitsd_export.data.labels import CIFAR10_CLASSES
 from vitsd_export.runtimes import open_runner
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.apps.web.conftest import Serve
 from tests.support.command_line import Artifacts
 from tests.support.web_pages import choose, open_page, png, shown, wait_until_kept, wait_until_ready
+from tests.support.web_servers import Serve
 
 _PHONE: dict[str, Any] = {
     "viewport": {"width": 375, "height": 667},

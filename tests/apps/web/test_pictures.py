@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
-from tests.apps.conftest import predicted
 from tests.support.odd_pictures import scene
+from tests.support.predictions import predicted
 from tests.support.web_pages import classify, open_page
 from vitsd_export.data.labels import CIFAR10_CLASSES
 

@@ -93,7 +93,8 @@ def _log_ratios(ours: np.ndarray, peers: np.ndarray, rounds: np.ndarray) -> np.n
     above, below = (
         np.median(side[launches, rounds].reshape(len(rounds), -1), axis=1) for side in (ours, peers)
     )
-    return np.log(above / below)
+    logarithms: np.ndarray = np.log(above / below)
+    return logarithms
 
 
 def judge_ratio(ratio: Interval) -> Literal["faster", "slower", "same"]:

@@ -166,4 +166,7 @@ def token_batches(values: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _function(spec: Any) -> Callable[[Callable[[Any], Any]], Any]:
-    return tf.function(input_signature=[spec], autograph=False)
+    decorate: Callable[[Callable[[Any], Any]], Any] = tf.function(
+        input_signature=[spec], autograph=False
+    )
+    return decorate

@@ -38,12 +38,12 @@ from vitsd_export.quantization.integer_only.arithmetic import (
     Quantized,
 )
 from vitsd_export.quantization.integer_only.attention import (
-    MASKED_BELOW,
     attention_weights,
     masked_scores,
 )
 from vitsd_export.quantization.litert.writer import LiteRTWriter
 from vitsd_export.quantization.rounding import round_columns
+from vitsd_export.quantization.row_gain import MASKED_BELOW
 
 # Numbers from -127 to 127, as the format asks of weights.
 _LEVELS = INT8_MAX
