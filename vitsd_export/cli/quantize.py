@@ -70,10 +70,12 @@ def quantize(
     debug: Debug = False,
 ) -> None:
     """Searches for the fastest or smallest artifact within an accepted loss of accuracy."""
-    from vitsd_export.workflows.export import CalibrationSource, default_name
+    from vitsd_export.artifact.formats import LITERT, ONNX
+    from vitsd_export.quantization.calibration.images import CalibrationSource
     from vitsd_export.workflows.quantization_search import quantize_model
+    from vitsd_export.workflows.targets import default_name
 
-    format: Literal["onnx", "tflite"] = "tflite" if target == "litert" else "onnx"
+    format = {"litert": LITERT, "onnx": ONNX}[target].name
     path = output_path(output, default_name(model, format, "quantized"))
     with show_progress() as progress:
         result = quantize_model(

@@ -5,20 +5,22 @@ import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
 from vitsd_export import __version__
+from vitsd_export.artifact.formats import FORMATS, ONNX
+from vitsd_export.artifact.manifest import Format
 from vitsd_export.errors import UsageError
 from vitsd_export.measure.accuracy import count_top_k
 from vitsd_export.measure.benchmark.latency import time_alternating
 from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.quantization.calibration.held_out import TrainingImages
 from vitsd_export.quantization.calibration.images import CalibrationSource
-from vitsd_export.quantization.schemes import schemes_of
+from vitsd_export.quantization.making import Cpu
+from vitsd_export.quantization.schemes import BASELINE, SCHEMES, schemes_of
 from vitsd_export.quantization.search import (
-    BASELINE,
     Candidate,
     Figures,
     Objective,
@@ -28,19 +30,14 @@ from vitsd_export.quantization.search import (
 from vitsd_export.runtimes import open_runner
 from vitsd_export.runtimes.base import ImageRunner
 from vitsd_export.sources.options import SourceOptions
-from vitsd_export.workflows.conversion import Target
-from vitsd_export.workflows.export import Export, Exported, check
-
-if TYPE_CHECKING:
-    # At run time the import would bring up TensorFlow before its backend is chosen.
-    from vitsd_export.quantization.onnx.quantizer import Cpu
+from vitsd_export.workflows.export import Export, Exported
+from vitsd_export.workflows.prepared_model import PreparedModel
+from vitsd_export.workflows.targets import Target, check
 
 # Rounds of calls in turn with the float32 artifact: enough for a median within a few percent, in seconds.
 _ROUNDS = 60
 # Images that the most sensitive layers are found by: their order needs no more.
 _SENSITIVITY_IMAGES = 256
-_LEVELS = {"int4": 7}
-_INT8_LEVELS = 127
 
 Progress = Callable[[str], None]
 
@@ -72,12 +69,12 @@ def quantize_model(
     model: str | Path = DEFAULT_MODEL,
     *,
     output: Path,
-    format: Literal["onnx", "tflite"] = "onnx",
+    format: Format = ONNX.name,
     preset: str | None = None,
     max_drop: float = 0.3,
     objective: Objective = "latency",
     schemes: Sequence[str] = (),
-    cpu: "Cpu" = "avx2",
+    cpu: Cpu = "avx2",
     source: CalibrationSource | None = None,
     state: Path | None = None,
     progress: Progress = lambda _: None,
@@ -91,7 +88,7 @@ def quantize_model(
     Args:
         model: Bundled name, file, SavedModel folder, or address on the Hugging Face hub.
         output: Where the best artifact goes.
-        format: `onnx` or `tflite`.
+        format: Name of a format that has schemes of few bits: `onnx` or `tflite`.
         preset: Architecture of a weights file.
         max_drop: Allowed loss of top-1 accuracy on the held-out images, in percentage points.
         objective: What is to be least: `latency` or `size`.
@@ -108,16 +105,14 @@ def quantize_model(
         VerificationError: If the best candidate misses its gate on the test images.
         EnvironmentProblem: If something cannot be written, or TensorFlow is missing.
     """
-    chosen = tuple(schemes) or tuple(
-        name for name in schemes_of(format) if name not in (BASELINE, "float16")
-    )
+    chosen = tuple(schemes) or tuple(name for name in schemes_of(format) if SCHEMES[name].few_bits)
     for scheme in chosen:
         check(Target(format, output, scheme))
     source = source or CalibrationSource()
     export = Export(model, preset=preset, progress=progress, **options)
     with tempfile.TemporaryDirectory(prefix="vitsd-export-") as folder:
         images = export.training_images(source)
-        trials = _Trials(export, format, cpu, source, images, Path(folder), progress)
+        trials = _Trials(export.prepared, format, cpu, source, images, Path(folder), progress)
         with trials:
             outcome = search(
                 trials.measure,
@@ -129,7 +124,7 @@ def quantize_model(
                 state=state,
                 identity={
                     "vitsd-export": __version__,
-                    "model": export.sha256,
+                    "model": export.prepared.reference.loaded.sha256,
                     "format": format,
                     "cpu": cpu,
                     "calibration": images.calibration.sha256(),
@@ -147,16 +142,16 @@ class _Trials(contextlib.ExitStack):
 
     def __init__(
         self,
-        export: Export,
-        format: Literal["onnx", "tflite"],
-        cpu: "Cpu",
+        model: PreparedModel,
+        format: Format,
+        cpu: Cpu,
         source: CalibrationSource,
         images: TrainingImages,
         folder: Path,
         progress: Progress,
     ) -> None:
         super().__init__()
-        self._export = export
+        self._model = model
         self._format = format
         self._cpu = cpu
         self._source = source
@@ -169,13 +164,13 @@ class _Trials(contextlib.ExitStack):
 
     def head_ranks(self) -> tuple[int | None, ...]:
         """Returns the ranks to try: none, the first that suffices, and twice as much."""
-        if self._export.lowered is None:
+        if self._model.graph.lowered is None:
             return (None,)
-        rank = self._export.head_compression("auto", self._source).rank
+        rank = self._model.head_compression("auto", self._source).rank
         if rank is None:
             return (None,)
         try:
-            self._export.head_compression(2 * rank, self._source)
+            self._model.head_compression(2 * rank, self._source)
         except UsageError:
             # Twice as much takes more weights than the head as it is.
             return (None, rank)
@@ -186,17 +181,17 @@ class _Trials(contextlib.ExitStack):
         """Number of layers that can stay in float32; those of other architectures have no names here."""
         from vitsd_export.lowering.dense_layers import dense_layers
 
-        graph = self._export.lowered
+        graph = self._model.graph.lowered
         return 0 if graph is None else len(dense_layers(graph))
 
     def layers(self, scheme: str, rank: int | None) -> tuple[str, ...]:
         """Returns the names of the layers, the most sensitive first."""
-        graph = self._export.lowered
+        graph = self._model.graph.lowered
         if graph is None:
             return ()
         if rank is not None:
-            graph = self._export.head_compression(rank, self._source).graph
-        levels = _LEVELS.get(scheme, _INT8_LEVELS)
+            graph = self._model.head_compression(rank, self._source).graph
+        levels = SCHEMES[scheme].levels
         if (levels, rank) not in self._layers:
             from vitsd_export.quantization.calibration.isolated_layers import isolated_sensitivity
 
@@ -230,7 +225,7 @@ class _Trials(contextlib.ExitStack):
             probabilities = runner.probabilities(data.images)
             ratio = 1.0 if is_baseline else _latency_ratio(runner, baseline, data.images[:1])
             size = runner.path.stat().st_size if runner.path is not None else 0
-        labels = data.labels_for(self._export.labels)
+        labels = data.labels_for(self._model.labels)
         named = probabilities.argmax(axis=1)
         largest = expected.max(axis=1)
         return Figures(
@@ -250,9 +245,9 @@ class _Trials(contextlib.ExitStack):
         return self._baseline, self._expected
 
     def _made(self, candidate: Candidate) -> ImageRunner:
-        path = Path(tempfile.mkdtemp(dir=self._folder)) / f"artifact.{self._format}"
+        path = Path(tempfile.mkdtemp(dir=self._folder)) / f"artifact{FORMATS[self._format].suffix}"
         target = self.target(candidate, path)
-        self._export.convert(target, path, self._images.calibration, self._source)
+        self._model.convert(target, path, self._images.calibration, self._source)
         return open_runner(path, threads=1, trusted=True)
 
 
