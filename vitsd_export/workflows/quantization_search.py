@@ -15,7 +15,6 @@ from vitsd_export.artifact.manifest import Format
 from vitsd_export.errors import UsageError
 from vitsd_export.measure.accuracy import count_top_k
 from vitsd_export.measure.benchmark.latency import time_alternating
-from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.quantization.calibration.held_out import TrainingImages
 from vitsd_export.quantization.calibration.images import CalibrationSource
 from vitsd_export.quantization.making import Cpu
@@ -65,18 +64,36 @@ class Quantized:
         }
 
 
+@dataclasses.dataclass(frozen=True)
+class SearchRequest:
+    """What is searched.
+
+    Attributes:
+        output: Where the best artifact goes.
+        format: Name of a format that has schemes of few bits: `onnx` or `tflite`.
+        max_drop: Allowed loss of top-1 accuracy on the held-out images, in percentage points.
+        objective: What is to be least: `latency` or `size`.
+        schemes: Schemes to try; all 8-bit ones and below of the format when empty.
+        cpu: What integers are chosen for in ONNX.
+        source: Training images.
+        state: File that measurements are saved in, so that a search that was stopped goes on.
+    """
+
+    output: Path
+    format: Format = ONNX.name
+    max_drop: float = 0.3
+    objective: Objective = "latency"
+    schemes: Sequence[str] = ()
+    cpu: Cpu = "avx2"
+    source: CalibrationSource = dataclasses.field(default_factory=CalibrationSource)
+    state: Path | None = None
+
+
 def quantize_model(
-    model: str | Path = DEFAULT_MODEL,
+    model: str | Path,
+    request: SearchRequest,
     *,
-    output: Path,
-    format: Format = ONNX.name,
     preset: str | None = None,
-    max_drop: float = 0.3,
-    objective: Objective = "latency",
-    schemes: Sequence[str] = (),
-    cpu: Cpu = "avx2",
-    source: CalibrationSource | None = None,
-    state: Path | None = None,
     progress: Progress = lambda _: None,
     **options: Unpack[SourceOptions],
 ) -> Quantized:
@@ -87,15 +104,8 @@ def quantize_model(
 
     Args:
         model: Bundled name, file, SavedModel folder, or address on the Hugging Face hub.
-        output: Where the best artifact goes.
-        format: Name of a format that has schemes of few bits: `onnx` or `tflite`.
+        request: What is searched.
         preset: Architecture of a weights file.
-        max_drop: Allowed loss of top-1 accuracy on the held-out images, in percentage points.
-        objective: What is to be least: `latency` or `size`.
-        schemes: Schemes to try; all 8-bit ones and below of the format when empty.
-        cpu: What integers are chosen for in ONNX.
-        source: Training images; the bundled sample that fits when None.
-        state: File that measurements are saved in, so that a search that was stopped goes on.
         progress: Called with what is going on.
         **options: How the model is loaded.
 
@@ -105,35 +115,36 @@ def quantize_model(
         VerificationError: If the best candidate misses its gate on the test images.
         EnvironmentProblem: If something cannot be written, or TensorFlow is missing.
     """
-    chosen = tuple(schemes) or tuple(name for name in schemes_of(format) if SCHEMES[name].few_bits)
+    form, source = request.format, request.source
+    chosen = tuple(request.schemes) or tuple(
+        name for name in schemes_of(form) if SCHEMES[name].few_bits
+    )
     for scheme in chosen:
-        check(Target(format, output, scheme))
-    source = source or CalibrationSource()
+        check(Target(form, request.output, scheme))
     export = Export(model, preset=preset, progress=progress, **options)
     with tempfile.TemporaryDirectory(prefix="vitsd-export-") as folder:
         images = export.training_images(source)
-        trials = _Trials(export.prepared, format, cpu, source, images, Path(folder), progress)
-        with trials:
+        with _Trials(export.prepared, request, images, Path(folder)) as trials:
             outcome = search(
                 trials.measure,
                 schemes=chosen,
                 head_ranks=trials.head_ranks(),
                 layers=trials.layer_count,
-                max_drop=max_drop,
-                objective=objective,
-                state=state,
+                max_drop=request.max_drop,
+                objective=request.objective,
+                state=request.state,
                 identity={
                     "vitsd-export": __version__,
                     "model": export.prepared.reference.loaded.sha256,
-                    "format": format,
-                    "cpu": cpu,
+                    "format": form,
+                    "cpu": request.cpu,
                     "calibration": images.calibration.sha256(),
                     "held_out": images.held_out.sha256(),
                 },
                 progress=progress,
             )
         progress(f"writing {outcome.best.name}")
-        exported = export.run(trials.target(outcome.best, output), source)
+        exported = export.run(trials.target(outcome.best, request.output), source)
     return Quantized(outcome, f"{len(images.held_out)} of {images.held_out.source}", exported)
 
 
@@ -141,23 +152,13 @@ class _Trials(contextlib.ExitStack):
     """Makes and measures candidates of one model."""
 
     def __init__(
-        self,
-        model: PreparedModel,
-        format: Format,
-        cpu: Cpu,
-        source: CalibrationSource,
-        images: TrainingImages,
-        folder: Path,
-        progress: Progress,
+        self, model: PreparedModel, request: SearchRequest, images: TrainingImages, folder: Path
     ) -> None:
         super().__init__()
         self._model = model
-        self._format = format
-        self._cpu = cpu
-        self._source = source
+        self._request = request
         self._images = images
         self._folder = folder
-        self._progress = progress
         self._baseline: ImageRunner | None = None
         self._expected: np.ndarray | None = None
         self._layers: dict[tuple[int, int | None], tuple[str, ...]] = {}
@@ -166,11 +167,11 @@ class _Trials(contextlib.ExitStack):
         """Returns the ranks to try: none, the first that suffices, and twice as much."""
         if self._model.graph.lowered is None:
             return (None,)
-        rank = self._model.head_compression("auto", self._source).rank
+        rank = self._model.head_compression("auto", self._request.source).rank
         if rank is None:
             return (None,)
         try:
-            self._model.head_compression(2 * rank, self._source)
+            self._model.head_compression(2 * rank, self._request.source)
         except UsageError:
             # Twice as much takes more weights than the head as it is.
             return (None, rank)
@@ -190,13 +191,15 @@ class _Trials(contextlib.ExitStack):
         if graph is None:
             return ()
         if rank is not None:
-            graph = self._model.head_compression(rank, self._source).graph
+            graph = self._model.head_compression(rank, self._request.source).graph
         levels = SCHEMES[scheme].levels
         if (levels, rank) not in self._layers:
             from vitsd_export.quantization.calibration.isolated_layers import isolated_sensitivity
 
             images = self._images.held_out.images[:_SENSITIVITY_IMAGES]
-            found = isolated_sensitivity(graph, images, levels=levels, progress=self._progress)
+            found = isolated_sensitivity(
+                graph, images, levels=levels, progress=self._model.progress
+            )
             self._layers[levels, rank] = tuple(layer.name for layer in found)
         return self._layers[levels, rank]
 
@@ -207,10 +210,10 @@ class _Trials(contextlib.ExitStack):
             names = self.layers(candidate.scheme, candidate.head_rank)
             kept = names[: candidate.float_layers]
         return Target(
-            self._format,
+            self._request.format,
             path,
             candidate.scheme,
-            cpu=self._cpu,
+            cpu=self._request.cpu,
             keep_float=kept,
             head_rank=candidate.head_rank,
         )
@@ -245,9 +248,12 @@ class _Trials(contextlib.ExitStack):
         return self._baseline, self._expected
 
     def _made(self, candidate: Candidate) -> ImageRunner:
-        path = Path(tempfile.mkdtemp(dir=self._folder)) / f"artifact{FORMATS[self._format].suffix}"
+        path = (
+            Path(tempfile.mkdtemp(dir=self._folder))
+            / f"artifact{FORMATS[self._request.format].suffix}"
+        )
         target = self.target(candidate, path)
-        self._model.convert(target, path, self._images.calibration, self._source)
+        self._model.convert(target, path, self._images.calibration, self._request.source)
         return open_runner(path, threads=1, trusted=True)
 
 
