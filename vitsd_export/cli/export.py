@@ -2,20 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vitsd_export.cli.groups import Calibration, Content, Loading, grouped
+from vitsd_export.cli.groups import Calibration, Content, Layers, Loading, Named, grouped
 from vitsd_export.cli.options import (
     Debug,
-    HeadRank,
     Json,
-    KeepFloat,
     Model,
     Output,
-    Quantize,
-    Scheme,
     choose_scheme,
     output_path,
     parse_batch,
@@ -31,15 +27,16 @@ from vitsd_export.cli.output import (
 from vitsd_export.cli.state import State
 from vitsd_export.pretrained import DEFAULT_MODEL
 
+if TYPE_CHECKING:
+    from vitsd_export.workflows.targets import Target
+
 
 @grouped
 def onnx(
     *,
     model: Model = DEFAULT_MODEL,
     loading: Loading,
-    output: Output = None,
-    quantize: Quantize = False,
-    scheme: Scheme = None,
+    artifact: Named,
     cpu: Annotated[
         Literal["avx2", "vnni", "arm"],
         typer.Option(help="CPU to choose the integers for; avx2 is correct on every CPU."),
@@ -51,27 +48,15 @@ def onnx(
         ),
     ] = None,
     batch: Annotated[str, typer.Option(help="Images per call: a number, or dynamic.")] = "dynamic",
-    keep_float: KeepFloat = None,
-    head_rank: HeadRank = "off",
+    layers: Layers,
     calibration: Calibration,
     content: Content,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Exports to ONNX: one self-contained file for ONNX Runtime on every platform."""
-    from vitsd_export.workflows.targets import Target, default_name
-
-    chosen = choose_scheme(scheme, quantize)
-    target = Target(
-        "onnx",
-        output_path(output, default_name(model, "onnx", chosen)),
-        chosen,
-        batch=parse_batch(batch),
-        opset=opset,
-        cpu=cpu,
-        keep_float=tuple(keep_float or ()),
-        head_rank=parse_head_rank(head_rank),
-    )
+    options = {"batch": parse_batch(batch), "opset": opset, "cpu": cpu}
+    target = _target("onnx", model, artifact, layers, options)
     _run([target], model, loading, content, calibration)
 
 
@@ -80,29 +65,16 @@ def tflite(
     *,
     model: Model = DEFAULT_MODEL,
     loading: Loading,
-    output: Output = None,
-    quantize: Quantize = False,
-    scheme: Scheme = None,
+    artifact: Named,
     batch: Annotated[int, typer.Option(min=1, help="Images per call.")] = 1,
-    keep_float: KeepFloat = None,
-    head_rank: HeadRank = "off",
+    layers: Layers,
     calibration: Calibration,
     content: Content,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Exports to LiteRT (.tflite) for Android, iOS, Raspberry Pi and microcontrollers."""
-    from vitsd_export.workflows.targets import Target, default_name
-
-    chosen = choose_scheme(scheme, quantize)
-    target = Target(
-        "tflite",
-        output_path(output, default_name(model, "tflite", chosen)),
-        chosen,
-        batch=batch,
-        keep_float=tuple(keep_float or ()),
-        head_rank=parse_head_rank(head_rank),
-    )
+    target = _target("tflite", model, artifact, layers, {"batch": batch})
     _run([target], model, loading, content, calibration)
 
 
@@ -148,8 +120,28 @@ def export_all(
     _run(main_targets(model, output_dir), model, loading, content, calibration)
 
 
+def _target(
+    form: str, model: str, artifact: Named, layers: Layers, options: dict[str, Any]
+) -> "Target":
+    from vitsd_export.workflows.targets import Target, default_name
+
+    scheme = choose_scheme(artifact.scheme, artifact.quantize)
+    return Target(
+        form,
+        output_path(artifact.output, default_name(model, form, scheme)),
+        scheme,
+        keep_float=tuple(layers.keep_float or ()),
+        head_rank=parse_head_rank(layers.head_rank),
+        **options,
+    )
+
+
 def _run(
-    targets: list[Any], model: str, loading: Loading, content: Content, calibration: Calibration
+    targets: "list[Target]",
+    model: str,
+    loading: Loading,
+    content: Content,
+    calibration: Calibration,
 ) -> None:
     """Exports the targets and prints the results; a target that fails its gate does not stop the others."""
     from vitsd_export.quantization.calibration.images import CalibrationSource

@@ -15,13 +15,18 @@ from vitsd_export.cli.options import (
     CalibrationSplit,
     CustomObjects,
     Force,
+    HeadRank,
     InputRange,
     InputType,
+    KeepFloat,
     Labels,
     Lowering,
     NoRewrite,
+    Output,
     OutputMeaning,
     Preset,
+    Quantize,
+    Scheme,
     Trust,
     Verify,
     source_options,
@@ -42,6 +47,23 @@ class Loading:
     def options(self) -> SourceOptions:
         """What `sources` takes, without the preset."""
         return source_options(self.input_range, self.custom_objects, self.trust)
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """Where an artifact goes, and its scheme."""
+
+    output: Output = None
+    quantize: Quantize = False
+    scheme: Scheme = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Layers:
+    """Layers that are treated otherwise than the scheme says."""
+
+    keep_float: KeepFloat = None
+    head_rank: HeadRank = "off"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -186,7 +186,7 @@ def test_one_picture_that_gives_nan_is_enough() -> None:
         quantize(content, calibration)
 
 
-@pytest.mark.parametrize("scheme", ["int8", "dynamic"])
+@pytest.mark.parametrize("scheme", ["int8", "dynamic-int8"])
 def test_a_network_without_weighted_layers_is_refused(scheme: str) -> None:
     import tensorflow as tf
 

@@ -7,7 +7,7 @@
 | `int8` | int8 by output channel | as `dynamic-int8`, but calibrated ranges wherever these suffice |
 | `weight-only-int8` | int8 by output channel | float32, inside the weighted layers too |
 
-`int4` (`litert_int4`) and `full-int8` (`litert_full_int8`) take more than this file.
+`int4` (`litert.int4`) and `full-int8` (`integer_only`) take more than this file.
 
 A calibrated range is one for all images and tokens, and the layer's output is rounded to int8 as well;
 a range taken at run time is one for each token, and the output stays float32. So `int8` calibrates the
@@ -58,7 +58,7 @@ def quantize(
         calibration: Statistics of the activations, for ranges; taken at run time when None.
         bits: Bits of a weight: 8, or 16 for half precision.
         weight_only: Whether layers compute in float32.
-        keep_float: Names of layers to leave as they are, see `litert_layers.outputs_named`.
+        keep_float: Names of layers to leave as they are, see `layers.outputs_named`.
 
     Returns:
         The quantized file.
