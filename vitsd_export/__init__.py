@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "ArtifactInfo": "vitsd_export.artifact.inspection",
-    "CalibrationSource": "vitsd_export.workflows.export",
+    "CalibrationSource": "vitsd_export.quantization.calibration.images",
     "Classification": "vitsd_export.runtimes.classifier",
     "Classifier": "vitsd_export.runtimes.classifier",
     "Converted": "vitsd_export.workflows.convert_to_keras",
@@ -21,7 +21,7 @@ _HOME = {
     "InputError": "vitsd_export.errors",
     "Manifest": "vitsd_export.artifact.manifest",
     "Prediction": "vitsd_export.workflows.predict",
-    "Target": "vitsd_export.workflows.export",
+    "Target": "vitsd_export.workflows.targets",
     "UsageError": "vitsd_export.errors",
     "VerificationError": "vitsd_export.errors",
     "Verified": "vitsd_export.workflows.verify",

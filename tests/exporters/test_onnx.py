@@ -31,11 +31,11 @@ def wide_network() -> Any:
     return keras.Model(image, keras.layers.Dense(10, name="narrow")(x))
 
 
-def write(model: Any, path: Path, scheme: str = "float32") -> onnx.ModelProto:
+def write(model: Any, path: Path, *, half: bool = False) -> onnx.ModelProto:
     """Writes a model and reads the file."""
     graph = InferenceGraph(loaded(model), answers_probabilities=False)
     with quiet_converters():
-        write_onnx(graph, path, scheme=scheme)
+        write_onnx(graph, path, half=half)
     return onnx.load(path)
 
 
@@ -92,7 +92,7 @@ def test_float16_keeps_what_half_precision_cannot_hold_and_what_is_small(
     kernel[0, 0] = 1e6
     layer.set_weights([kernel, bias])
     model.get_layer("narrow").bias.assign(np.arange(10.0) / 10)
-    written = write(model, tmp_path / "x.onnx", "float16")
+    written = write(model, tmp_path / "x.onnx", half=True)
     stored = {
         numpy_helper.to_array(tensor).size: tensor.data_type for tensor in written.graph.initializer
     }

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.support.keras_models import softmax
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.measure.accuracy import paired_interval
-from vitsd_export.measure.gates import GATES, Verification, check_parity, gate_for
+from vitsd_export.measure.gates import Verification, check_parity, gate_for
 from vitsd_export.measure.parity import Parity, compare, kl_divergences
+from vitsd_export.quantization.schemes import SCHEMES
 
 CLASSES = 6
 
@@ -117,7 +118,7 @@ def test_labels_of_other_classes_give_no_accuracy(labels: np.ndarray | None) -> 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("side", ["reference", "artifact", "both"])
-@pytest.mark.parametrize("scheme", list(GATES))
+@pytest.mark.parametrize("scheme", list(SCHEMES))
 def test_a_number_that_is_not_finite_never_passes(value: float, side: str, scheme: str) -> None:
     # One image in a thousand, so that no limit on a share of the images could catch it.
     sides = {"reference": _random(1000), "artifact": _random(1000)}
@@ -183,7 +184,7 @@ def test_eight_bits_may_turn_any_near_tie() -> None:
     assert check_parity(parity, "int8").passed
 
 
-FEW_BITS = [scheme for scheme, gate in GATES.items() if gate.kl is not None]
+FEW_BITS = [name for name, scheme in SCHEMES.items() if scheme.gate.kl is not None]
 
 
 @pytest.mark.parametrize("scheme", FEW_BITS)
@@ -305,7 +306,7 @@ def test_gates_are_what_the_definition_says(images: int, seed: int, noise: float
     sure = [sorted(map(float, row))[-1] - sorted(map(float, row))[-2] >= 0.1 for row in reference]
     agree_sure = sum(int(a == b) for a, b, c in zip(first, second, sure, strict=True) if c)
     divergence = float(kl_divergences(reference, answers).mean())
-    limit = GATES["int8"].kl
+    limit = SCHEMES["int8"].gate.kl
     assert limit is not None
     assert check_parity(parity, "int8").passed == (
         divergence <= limit

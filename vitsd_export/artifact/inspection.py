@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from vitsd_export.artifact.format_detection import detect_format, proven_by_manifest
+from vitsd_export.artifact.format_detection import find_format
 from vitsd_export.artifact.graph_summary import GraphSummary
 from vitsd_export.artifact.macs import Arithmetic, sum_up
 from vitsd_export.artifact.manifest import Format, Manifest
@@ -17,7 +17,7 @@ class ArtifactInfo:
 
     Attributes:
         path: The file or folder.
-        format: `onnx`, `tflite` or `saved_model`.
+        format: Name of its format, such as `onnx`.
         bytes: Size of the file, or of all files in the folder.
         graph: Inputs, outputs, operators and weights.
         manifest: What the exporter wrote into it; None in a file of another tool.
@@ -113,35 +113,18 @@ def _tensor_dict(tensor: TensorInfo) -> dict[str, Any]:
 
 
 def inspect_artifact(path: Path | str) -> ArtifactInfo:
-    """Describes an artifact of any of the three formats.
+    """Describes an artifact of any format.
 
     Only a SavedModel needs TensorFlow for it. A graph the runtime here cannot run, such as one with
     Flex ops, is described as well.
 
     Raises:
-        InputError: If the artifact is missing, truncated, damaged or of none of the three formats.
+        InputError: If the artifact is missing, truncated, damaged or of none of the formats.
     """
     path = Path(path)
-    kind = detect_format(path)
-    graph: GraphSummary
-    manifest: Manifest | None
-    if kind == "onnx":
-        from vitsd_export.artifact.onnx_graph import read_onnx_graph
-
-        proven_by_manifest(path)
-        graph, manifest = read_onnx_graph(path)
-    elif kind == "tflite":
-        from vitsd_export.artifact.litert_file import check_litert_file, read_litert_manifest
-        from vitsd_export.artifact.litert_graph import read_litert_graph
-
-        check_litert_file(path, must_run=False)
-        graph, manifest = read_litert_graph(path), read_litert_manifest(path)
-    else:
-        from vitsd_export.artifact.saved_model_file import read_manifest
-        from vitsd_export.artifact.saved_model_graph import read_saved_model_graph
-
-        graph, manifest = read_saved_model_graph(path), read_manifest(path)
-    return ArtifactInfo(path, kind, _size(path), graph, manifest)
+    form = find_format(path)
+    graph, manifest = form.read(path)
+    return ArtifactInfo(path, form.name, _size(path), graph, manifest)
 
 
 def _size(path: Path) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vitsd_export._internal.messages import first_line
 from vitsd_export.artifact import litert_probe
-from vitsd_export.artifact.format_detection import proven_by_manifest, unreadable_manifest, unusable
+from vitsd_export.artifact.damage import proven_by_manifest, unreadable_manifest, unusable
 from vitsd_export.artifact.manifest import (
     LABELS_FILE,
     MANIFEST_FILE,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vitsd_export.artifact.format_detection import unusable
+from vitsd_export.artifact.damage import unusable
 from vitsd_export.artifact.graph_summary import (
     Constant,
     GraphSummary,

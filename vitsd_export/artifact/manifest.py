@@ -15,7 +15,7 @@ import dataclasses
 import json
 import zipfile
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from vitsd_export.errors import InputError
 
@@ -26,7 +26,8 @@ LABELS_FILE = "labels.txt"
 SAVED_MODEL_EXTRAS = "assets.extra"
 SCHEMA_VERSION = 1
 
-Format = Literal["onnx", "tflite", "saved_model"]
+# The name of one of `artifact.formats.FORMATS`.
+Format = str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Manifest:
     """Description and provenance of an artifact.
 
     Attributes:
-        format: `onnx`, `tflite` or `saved_model`.
+        format: Name of the artifact's format, such as `onnx`: see `artifact.formats`.
         scheme: Numeric scheme, such as `float32` or `int8`: see `quantization.schemes`.
         input: The image tensor.
         output: The answer tensor.

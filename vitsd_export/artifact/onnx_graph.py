@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vitsd_export._internal.messages import first_line
-from vitsd_export.artifact.format_detection import unreadable_manifest, unusable
+from vitsd_export.artifact.damage import unreadable_manifest, unusable
 from vitsd_export.artifact.graph_summary import (
     Constant,
     GraphSummary,

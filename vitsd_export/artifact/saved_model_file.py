@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from vitsd_export.artifact.format_detection import unreadable_manifest, unusable
+from vitsd_export.artifact.damage import unreadable_manifest, unusable
 from vitsd_export.artifact.manifest import Manifest, read_saved_model_manifest
 from vitsd_export.errors import InputError
 
+SAVED_MODEL_FILE = "saved_model.pb"
 SIGNATURE = "serving_default"
 # What TensorFlow's loader raises on damaged folders, apart from its own errors.
 LOADER_ERRORS: tuple[type[BaseException], ...] = (

@@ -8,7 +8,7 @@ from typing import Any
 from vitsd_export._internal.messages import first_line
 from vitsd_export._internal.native_stderr import quiet_native_stderr
 from vitsd_export._internal.tensorflow import import_tensorflow
-from vitsd_export.artifact.format_detection import SAVED_MODEL_FILE, unusable
+from vitsd_export.artifact.damage import unusable
 from vitsd_export.artifact.graph_summary import (
     Constant,
     GraphSummary,
@@ -16,7 +16,7 @@ from vitsd_export.artifact.graph_summary import (
     count_parameters,
     group_weights,
 )
-from vitsd_export.artifact.saved_model_file import LOADER_ERRORS, SIGNATURE
+from vitsd_export.artifact.saved_model_file import LOADER_ERRORS, SAVED_MODEL_FILE, SIGNATURE
 from vitsd_export.artifact.tensor_info import TensorInfo
 
 # Entries of a checkpoint that are no weights.

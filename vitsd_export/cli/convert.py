@@ -5,29 +5,24 @@ from typing import Annotated
 
 import typer
 
+from vitsd_export.cli.groups import Loading, grouped
 from vitsd_export.cli.options import (
-    CustomObjects,
     Debug,
-    InputRange,
     Json,
     Labels,
-    Preset,
-    Trust,
-    source_options,
 )
 from vitsd_export.cli.output import megabytes, print_json, show_progress
 from vitsd_export.cli.state import State
 
 
+@grouped
 def convert(
+    *,
     source: Annotated[
         str, typer.Argument(help="Any source that --model accepts, such as hf://owner/name.")
     ],
     output: Annotated[Path, typer.Argument(help=".keras file to write.")],
-    preset: Preset = None,
-    input_range: InputRange = None,
-    custom_objects: CustomObjects = None,
-    trust: Trust = False,
+    loading: Loading,
     labels: Labels = None,
     json: Json = False,
     debug: Debug = False,
@@ -39,8 +34,8 @@ def convert(
         converted = convert_model(
             source,
             output,
-            preset=preset,
-            **source_options(input_range, custom_objects, trust),
+            preset=loading.preset,
+            **loading.options,
             labels=labels,
             progress=progress,
         )

@@ -4,29 +4,24 @@ from typing import Annotated, Any
 
 import typer
 
+from vitsd_export.cli.groups import Loading, grouped
 from vitsd_export.cli.options import (
-    CustomObjects,
     Debug,
-    InputRange,
     Json,
     NoRewrite,
-    Preset,
-    Trust,
-    source_options,
 )
 from vitsd_export.cli.output import print_json, show_progress
 from vitsd_export.cli.state import State
 from vitsd_export.pretrained import DEFAULT_MODEL
 
 
+@grouped
 def explain(
+    *,
     model: Annotated[
         str, typer.Argument(help="Any source that --model accepts; see `vitsd-export onnx --help`.")
     ] = DEFAULT_MODEL,
-    preset: Preset = None,
-    input_range: InputRange = None,
-    custom_objects: CustomObjects = None,
-    trust: Trust = False,
+    loading: Loading,
     no_rewrite: NoRewrite = None,
     json: Json = False,
     debug: Debug = False,
@@ -37,8 +32,8 @@ def explain(
     with show_progress() as progress:
         explanation = explain_lowering(
             model,
-            preset=preset,
-            **source_options(input_range, custom_objects, trust),
+            preset=loading.preset,
+            **loading.options,
             without_rewrites=no_rewrite or (),
             progress=progress,
         )

@@ -2,41 +2,20 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from vitsd_export.cli.groups import Calibration, Content, Layers, Loading, Named, grouped
 from vitsd_export.cli.options import (
-    CalibrationData,
-    CalibrationDataDir,
-    CalibrationMethod,
-    CalibrationSamples,
-    CalibrationSeed,
-    CalibrationSplit,
-    CustomObjects,
     Debug,
-    Force,
-    HeadRank,
-    InputRange,
-    InputType,
     Json,
-    KeepFloat,
-    Labels,
-    Lowering,
     Model,
-    NoRewrite,
     Output,
-    OutputMeaning,
-    Preset,
-    Quantize,
-    Scheme,
-    Trust,
-    Verify,
     choose_scheme,
     output_path,
     parse_batch,
     parse_head_rank,
-    source_options,
 )
 from vitsd_export.cli.output import (
     megabytes,
@@ -48,16 +27,16 @@ from vitsd_export.cli.output import (
 from vitsd_export.cli.state import State
 from vitsd_export.pretrained import DEFAULT_MODEL
 
+if TYPE_CHECKING:
+    from vitsd_export.workflows.targets import Target
 
+
+@grouped
 def onnx(
+    *,
     model: Model = DEFAULT_MODEL,
-    preset: Preset = None,
-    input_range: InputRange = None,
-    custom_objects: CustomObjects = None,
-    trust: Trust = False,
-    output: Output = None,
-    quantize: Quantize = False,
-    scheme: Scheme = None,
+    loading: Loading,
+    artifact: Named,
     cpu: Annotated[
         Literal["avx2", "vnni", "arm"],
         typer.Option(help="CPU to choose the integers for; avx2 is correct on every CPU."),
@@ -69,239 +48,135 @@ def onnx(
         ),
     ] = None,
     batch: Annotated[str, typer.Option(help="Images per call: a number, or dynamic.")] = "dynamic",
-    keep_float: KeepFloat = None,
-    head_rank: HeadRank = "off",
-    calibration_data: CalibrationData = "sample",
-    calibration_data_dir: CalibrationDataDir = None,
-    calibration_split: CalibrationSplit = "train",
-    calibration_samples: CalibrationSamples = 512,
-    calibration_seed: CalibrationSeed = 0,
-    calibration_method: CalibrationMethod = None,
-    force: Force = False,
-    labels: Labels = None,
-    answer: OutputMeaning = "probabilities",
-    input: InputType = "uint8",
-    verify: Verify = True,
-    lowering: Lowering = True,
-    no_rewrite: NoRewrite = None,
+    layers: Layers,
+    calibration: Calibration,
+    content: Content,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Exports to ONNX: one self-contained file for ONNX Runtime on every platform."""
-    from vitsd_export.workflows.export import CalibrationSource, Target, default_name
-
-    chosen = choose_scheme(scheme, quantize)
-    target = Target(
-        "onnx",
-        output_path(output, default_name(model, "onnx", chosen)),
-        chosen,
-        batch=parse_batch(batch),
-        opset=opset,
-        cpu=cpu,
-        keep_float=tuple(keep_float or ()),
-        head_rank=parse_head_rank(head_rank),
-    )
-    _run(
-        [target],
-        CalibrationSource(
-            calibration_data,
-            calibration_samples,
-            calibration_seed,
-            calibration_data_dir,
-            calibration_split,
-            calibration_method,
-            force,
-        ),
-        model=model,
-        preset=preset,
-        **source_options(input_range, custom_objects, trust),
-        labels=labels,
-        output=answer,
-        input_type=input,
-        verify=verify,
-        lowering=lowering,
-        without_rewrites=no_rewrite or (),
-    )
+    options = {"batch": parse_batch(batch), "opset": opset, "cpu": cpu}
+    target = _target("onnx", model, artifact, layers, options)
+    _run([target], model, loading, content, calibration)
 
 
+@grouped
 def tflite(
+    *,
     model: Model = DEFAULT_MODEL,
-    preset: Preset = None,
-    input_range: InputRange = None,
-    custom_objects: CustomObjects = None,
-    trust: Trust = False,
-    output: Output = None,
-    quantize: Quantize = False,
-    scheme: Scheme = None,
+    loading: Loading,
+    artifact: Named,
     batch: Annotated[int, typer.Option(min=1, help="Images per call.")] = 1,
-    keep_float: KeepFloat = None,
-    head_rank: HeadRank = "off",
-    calibration_data: CalibrationData = "sample",
-    calibration_data_dir: CalibrationDataDir = None,
-    calibration_split: CalibrationSplit = "train",
-    calibration_samples: CalibrationSamples = 512,
-    calibration_seed: CalibrationSeed = 0,
-    calibration_method: CalibrationMethod = None,
-    force: Force = False,
-    labels: Labels = None,
-    answer: OutputMeaning = "probabilities",
-    input: InputType = "uint8",
-    verify: Verify = True,
-    lowering: Lowering = True,
-    no_rewrite: NoRewrite = None,
+    layers: Layers,
+    calibration: Calibration,
+    content: Content,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Exports to LiteRT (.tflite) for Android, iOS, Raspberry Pi and microcontrollers."""
-    from vitsd_export.workflows.export import CalibrationSource, Target, default_name
-
-    chosen = choose_scheme(scheme, quantize)
-    path = output_path(output, default_name(model, "tflite", chosen))
-    _run(
-        [
-            Target(
-                "tflite",
-                path,
-                chosen,
-                batch=batch,
-                keep_float=tuple(keep_float or ()),
-                head_rank=parse_head_rank(head_rank),
-            )
-        ],
-        CalibrationSource(
-            calibration_data,
-            calibration_samples,
-            calibration_seed,
-            calibration_data_dir,
-            calibration_split,
-            calibration_method,
-            force,
-        ),
-        model=model,
-        preset=preset,
-        **source_options(input_range, custom_objects, trust),
-        labels=labels,
-        output=answer,
-        input_type=input,
-        verify=verify,
-        lowering=lowering,
-        without_rewrites=no_rewrite or (),
-    )
+    target = _target("tflite", model, artifact, layers, {"batch": batch})
+    _run([target], model, loading, content, calibration)
 
 
+@grouped
 def saved_model(
+    *,
     model: Model = DEFAULT_MODEL,
-    preset: Preset = None,
-    input_range: InputRange = None,
-    custom_objects: CustomObjects = None,
-    trust: Trust = False,
+    loading: Loading,
     output: Output = None,
     batch: Annotated[str, typer.Option(help="Images per call: a number, or dynamic.")] = "dynamic",
-    labels: Labels = None,
-    answer: OutputMeaning = "probabilities",
-    input: InputType = "uint8",
-    verify: Verify = True,
-    lowering: Lowering = True,
-    no_rewrite: NoRewrite = None,
+    content: Content,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Exports to a SavedModel folder for TensorFlow Serving and tf.saved_model.load."""
-    from vitsd_export.workflows.export import Target, default_name
+    from vitsd_export.workflows.targets import Target, default_name
 
     path = output_path(output, default_name(model, "saved_model"))
-    _run(
-        [Target("saved_model", path, batch=parse_batch(batch))],
-        model=model,
-        preset=preset,
-        **source_options(input_range, custom_objects, trust),
-        labels=labels,
-        output=answer,
-        input_type=input,
-        verify=verify,
-        lowering=lowering,
-        without_rewrites=no_rewrite or (),
-    )
+    target = Target("saved_model", path, batch=parse_batch(batch))
+    _run([target], model, loading, content, Calibration())
 
 
+@grouped
 def export_all(
+    *,
     model: Model = DEFAULT_MODEL,
-    preset: Preset = None,
-    input_range: InputRange = None,
-    custom_objects: CustomObjects = None,
-    trust: Trust = False,
+    loading: Loading,
     output_dir: Annotated[
         Path,
         typer.Option(
             "--output-dir", "-o", help="Folder for the artifacts; created if it is missing."
         ),
     ] = Path("out"),
-    calibration_data: CalibrationData = "sample",
-    calibration_data_dir: CalibrationDataDir = None,
-    calibration_split: CalibrationSplit = "train",
-    calibration_samples: CalibrationSamples = 512,
-    calibration_seed: CalibrationSeed = 0,
-    calibration_method: CalibrationMethod = None,
-    force: Force = False,
-    labels: Labels = None,
-    answer: OutputMeaning = "probabilities",
-    input: InputType = "uint8",
-    verify: Verify = True,
-    lowering: Lowering = True,
-    no_rewrite: NoRewrite = None,
+    calibration: Calibration,
+    content: Content,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Exports to every format: SavedModel, and LiteRT and ONNX in float32 and int8."""
-    from vitsd_export.workflows.export import CalibrationSource, Target, default_name, make_folder
+    from vitsd_export.workflows.targets import main_targets, make_folder
 
     make_folder(output_dir)
-    kinds: list[tuple[Literal["onnx", "tflite", "saved_model"], str]] = [
-        ("saved_model", "float32"),
-        ("tflite", "float32"),
-        ("tflite", "int8"),
-        ("onnx", "float32"),
-        ("onnx", "int8"),
-    ]
-    _run(
-        [
-            Target(format, output_dir / default_name(model, format, scheme), scheme)
-            for format, scheme in kinds
-        ],
-        CalibrationSource(
-            calibration_data,
-            calibration_samples,
-            calibration_seed,
-            calibration_data_dir,
-            calibration_split,
-            calibration_method,
-            force,
-        ),
-        model=model,
-        preset=preset,
-        **source_options(input_range, custom_objects, trust),
-        labels=labels,
-        output=answer,
-        input_type=input,
-        verify=verify,
-        lowering=lowering,
-        without_rewrites=no_rewrite or (),
+    _run(main_targets(model, output_dir), model, loading, content, calibration)
+
+
+def _target(
+    form: str, model: str, artifact: Named, layers: Layers, options: dict[str, Any]
+) -> "Target":
+    from vitsd_export.workflows.targets import Target, default_name
+
+    scheme = choose_scheme(artifact.scheme, artifact.quantize)
+    return Target(
+        form,
+        output_path(artifact.output, default_name(model, form, scheme)),
+        scheme,
+        keep_float=tuple(layers.keep_float or ()),
+        head_rank=parse_head_rank(layers.head_rank),
+        **options,
     )
 
 
-def _run(targets: list[Any], calibration: Any = None, **options: Any) -> None:
+def _run(
+    targets: "list[Target]",
+    model: str,
+    loading: Loading,
+    content: Content,
+    calibration: Calibration,
+) -> None:
     """Exports the targets and prints the results; a target that fails its gate does not stop the others."""
-    from vitsd_export.workflows.export import Export, VerificationFailed, check
+    from vitsd_export.quantization.calibration.images import CalibrationSource
+    from vitsd_export.workflows.export import Export, VerificationFailed
+    from vitsd_export.workflows.targets import check
 
+    source = CalibrationSource(
+        calibration.calibration_data,
+        calibration.calibration_samples,
+        calibration.calibration_seed,
+        calibration.calibration_data_dir,
+        calibration.calibration_split,
+        calibration.calibration_method,
+        calibration.force,
+    )
     for target in targets:
         check(target)
     results: list[Any] = []
     failures: list[VerificationFailed] = []
     with show_progress() as progress:
-        export = Export(progress=progress, **options)
+        export = Export(
+            model,
+            preset=loading.preset,
+            **loading.options,
+            labels=content.labels,
+            output=content.answer,
+            input_type=content.input,
+            verify=content.verify,
+            lowering=content.lowering,
+            without_rewrites=content.no_rewrite or (),
+            progress=progress,
+        )
         for target in targets:
             try:
-                results.append(export.run(target, calibration))
+                results.append(export.run(target, source))
             except VerificationFailed as missed:
                 failures.append(missed)
     if failures and len(targets) == 1:

@@ -151,13 +151,13 @@ def parse_head_rank(rank: str) -> int | Literal["auto"] | None:
 
 
 def choose_scheme(scheme: str | None, quantize: bool) -> str:
-    from vitsd_export.quantization.schemes import DEFAULT_QUANTIZED
+    from vitsd_export.quantization.schemes import BASELINE, DEFAULT_QUANTIZED
 
     if quantize and scheme not in (None, DEFAULT_QUANTIZED):
         raise UsageError(
             f"--quantize means --scheme {DEFAULT_QUANTIZED}, but --scheme {scheme} was given too."
         )
-    return DEFAULT_QUANTIZED if quantize else (scheme or "float32")
+    return DEFAULT_QUANTIZED if quantize else (scheme or BASELINE)
 
 
 def output_path(output: Path | None, default: str) -> Path:

@@ -5,34 +5,29 @@ from typing import Annotated, Literal
 
 import typer
 
+from vitsd_export.cli.groups import Loading, grouped
 from vitsd_export.cli.options import (
     CalibrationData,
     CalibrationDataDir,
     CalibrationSamples,
     CalibrationSeed,
-    CustomObjects,
     Debug,
-    InputRange,
     Json,
     Output,
-    Preset,
-    Trust,
     output_path,
-    source_options,
 )
 from vitsd_export.cli.output import print_json, show_progress
 from vitsd_export.cli.state import State
 from vitsd_export.pretrained import DEFAULT_MODEL
 
 
+@grouped
 def quantize(
+    *,
     model: Annotated[
         str, typer.Argument(help="Any source that --model accepts; see `vitsd-export onnx --help`.")
     ] = DEFAULT_MODEL,
-    preset: Preset = None,
-    input_range: InputRange = None,
-    custom_objects: CustomObjects = None,
-    trust: Trust = False,
+    loading: Loading,
     output: Output = None,
     target: Annotated[
         Literal["litert", "onnx"], typer.Option(help="Format of the artifact.")
@@ -70,26 +65,31 @@ def quantize(
     debug: Debug = False,
 ) -> None:
     """Searches for the fastest or smallest artifact within an accepted loss of accuracy."""
-    from vitsd_export.workflows.export import CalibrationSource, default_name
-    from vitsd_export.workflows.quantization_search import quantize_model
+    from vitsd_export.artifact.formats import LITERT, ONNX
+    from vitsd_export.quantization.calibration.images import CalibrationSource
+    from vitsd_export.workflows.quantization_search import SearchRequest, quantize_model
+    from vitsd_export.workflows.targets import default_name
 
-    format: Literal["onnx", "tflite"] = "tflite" if target == "litert" else "onnx"
+    format = {"litert": LITERT, "onnx": ONNX}[target].name
     path = output_path(output, default_name(model, format, "quantized"))
+    request = SearchRequest(
+        path,
+        format,
+        max_drop,
+        objective,
+        tuple(scheme or ()),
+        cpu,
+        CalibrationSource(
+            calibration_data, calibration_samples, calibration_seed, calibration_data_dir
+        ),
+        state or path.with_name(f"{path.name}.search.json"),
+    )
     with show_progress() as progress:
         result = quantize_model(
             model,
-            output=path,
-            format=format,
-            preset=preset,
-            **source_options(input_range, custom_objects, trust),
-            max_drop=max_drop,
-            objective=objective,
-            schemes=scheme or (),
-            cpu=cpu,
-            source=CalibrationSource(
-                calibration_data, calibration_samples, calibration_seed, calibration_data_dir
-            ),
-            state=state or path.with_name(f"{path.name}.search.json"),
+            request,
+            preset=loading.preset,
+            **loading.options,
             progress=progress,
         )
     if plot is not None:

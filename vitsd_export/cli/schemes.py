@@ -9,7 +9,8 @@ from vitsd_export.cli.state import State
 
 def schemes(json: Json = False, debug: Debug = False) -> None:
     """Lists the numeric schemes: how each stores weights, and where its files run."""
-    from vitsd_export.quantization.schemes import SCHEMES
+    from vitsd_export.artifact.formats import FORMATS
+    from vitsd_export.quantization.schemes import SCHEMES, schemes_of
 
     if State.json:
         print_json([scheme.to_dict() for scheme in SCHEMES.values()])
@@ -19,14 +20,16 @@ def schemes(json: Json = False, debug: Debug = False) -> None:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("scheme", "weights", "computed with", "LiteRT", "ONNX"):
+    # A column for each format that leaves a choice.
+    formats = [form for form in FORMATS.values() if len(schemes_of(form.name)) > 1]
+    for heading in ("scheme", "weights", "computed with", *(form.title for form in formats)):
         table.add_column(heading, overflow="fold")
     for scheme in SCHEMES.values():
         table.add_row(
             scheme.name,
             scheme.weights,
             scheme.activations,
-            *(scheme.runs_on.get(format, "no") for format in ("tflite", "onnx")),
+            *(scheme.runs_on.get(form.name, "no") for form in formats),
         )
     Console(highlight=False).print(table)
 

@@ -6,21 +6,19 @@ from typing import Annotated
 
 import typer
 
+from vitsd_export.cli.groups import Loading, grouped
 from vitsd_export.cli.options import (
-    CustomObjects,
     Debug,
-    InputRange,
     Json,
-    Preset,
-    Trust,
-    source_options,
 )
 from vitsd_export.cli.output import name_images, print_json, print_verification, show_progress
 from vitsd_export.cli.state import State
 from vitsd_export.errors import VerificationError
 
 
+@grouped
 def verify(
+    *,
     artifacts: Annotated[
         list[Path], typer.Argument(help="ONNX or LiteRT files, SavedModel folders.")
     ],
@@ -30,10 +28,7 @@ def verify(
             help="Keras model they were exported from. Default: the bundled model their manifest names."
         ),
     ] = None,
-    preset: Preset = None,
-    input_range: InputRange = None,
-    custom_objects: CustomObjects = None,
-    trust: Trust = False,
+    loading: Loading,
     data: Annotated[
         str, typer.Option(help="Test images: sample (bundled), cifar10, cifar100, or a folder.")
     ] = "sample",
@@ -54,8 +49,8 @@ def verify(
         results = verify_all(
             artifacts,
             reference=reference,
-            preset=preset,
-            **source_options(input_range, custom_objects, trust),
+            preset=loading.preset,
+            **loading.options,
             data=data,
             data_dir=data_dir,
             scheme=scheme,

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from vitsd_export._internal.atomic_write import check_new_folder, publish_folder, staging
-from vitsd_export.artifact.format_detection import detect_format, unusable
+from vitsd_export.artifact.damage import unusable
+from vitsd_export.artifact.format_detection import find_format
+from vitsd_export.artifact.formats import FORMATS
 from vitsd_export.artifact.manifest import Format
 from vitsd_export.deploy.apps_folder import apps_folder
 from vitsd_export.errors import InputError
@@ -15,7 +17,7 @@ from vitsd_export.runtimes.opening import open_runner
 
 AppKind = Literal["python", "node"]
 
-# What an app reads, and the files it consists of: name there, name in the folder.
+# What an app reads, and the files it consists of, the script first: name there, name in the folder.
 _FILES: dict[tuple[AppKind, Format], dict[str, str]] = {
     ("python", "onnx"): {
         "classify_onnx.py": "classify_onnx.py",
@@ -40,7 +42,6 @@ _FILES: dict[tuple[AppKind, Format], dict[str, str]] = {
         )
     },
 }
-_FORMATS = {"onnx": "an ONNX file", "tflite": "a LiteRT file", "saved_model": "a SavedModel"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,19 +74,19 @@ def copy_app(kind: AppKind, artifact: Path, output: Path, *, force: bool = False
         UsageError: If the folder holds something and `force` is not given.
         EnvironmentProblem: If the folder cannot be written, or the runtime is not installed.
     """
-    artifact_format = detect_format(artifact)
-    files = _FILES.get((kind, artifact_format))
+    form = find_format(artifact)
+    files = _FILES.get((kind, form.name))
     if files is None:
-        wanted = " or ".join(_FORMATS[form] for app, form in _FILES if app == kind)
+        wanted = " or ".join(FORMATS[reads].phrase for app, reads in _FILES if app == kind)
         raise InputError(
-            f"The {kind} app reads {wanted}, but {artifact} is {_FORMATS[artifact_format]}. Export "
-            "the model to that format."
+            f"The {kind} app reads {wanted}, but {artifact} is {form.phrase}. Export the model "
+            "to that format."
         )
     check_new_folder(output, force=force)
     with open_runner(artifact) as runner:
         if runner.manifest is None:
             raise unusable(artifact, "it carries no manifest, from which the app takes the labels")
-    copied = _described(kind, artifact_format, artifact.name, output)
+    copied = _described(kind, next(iter(files)), artifact.name, output)
     with staging(output) as staged:
         staged.mkdir()
         for source, name in files.items():
@@ -96,12 +97,11 @@ def copy_app(kind: AppKind, artifact: Path, output: Path, *, force: bool = False
     return copied
 
 
-def _described(kind: AppKind, form: Format, name: str, folder: Path) -> CopiedApp:
+def _described(kind: AppKind, script: str, name: str, folder: Path) -> CopiedApp:
     # A name that begins with a dash would be taken for an option.
     model = shlex.quote(f"./{name}" if name.startswith("-") else name)
     if kind == "node":
-        return CopiedApp(folder, "npm ci", f"node classify.mjs {model} photo.jpg")
-    script = "classify_onnx.py" if form == "onnx" else "classify_litert.py"
+        return CopiedApp(folder, "npm ci", f"node {script} {model} photo.jpg")
     return CopiedApp(
         folder,
         "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",

@@ -4,18 +4,19 @@ import dataclasses
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from vitsd_export._internal.atomic_write import check_new_folder, publish_folder, staging
-from vitsd_export.artifact.format_detection import detect_format, unusable
-from vitsd_export.artifact.manifest import LABELS_FILE, Format, Manifest, TensorSpec
+from vitsd_export.artifact.damage import unusable
+from vitsd_export.artifact.format_detection import find_format
+from vitsd_export.artifact.formats import ONNX, SAVED_MODEL, ArtifactFormat
+from vitsd_export.artifact.manifest import LABELS_FILE, Manifest, TensorSpec
 from vitsd_export.errors import InputError, UsageError
 
 Server = Literal["triton", "tf-serving"]
 
-_FORMATS: dict[Server, Format] = {"triton": "onnx", "tf-serving": "saved_model"}
-_NEEDED = {"onnx": "`vitsd-export onnx`", "saved_model": "`vitsd-export saved-model`"}
 # Both servers make the name a part of URLs and of paths.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # https://github.com/triton-inference-server/server/blob/main/docs/user_guide/model_configuration.md
@@ -61,19 +62,19 @@ def write_serving_config(
             f"The servers cannot call a model {name!r}. Give --name of letters, digits, '_', '.' and "
             "'-'."
         )
-    kind = detect_format(artifact)
-    if kind != _FORMATS[server]:
+    served = _SERVED[server]
+    form = find_format(artifact)
+    if form is not served.form:
         raise InputError(
-            f"{server} serves what {_NEEDED[_FORMATS[server]]} writes; {artifact} is of the format "
-            f"{kind}. Export the model to that format."
+            f"{server} serves what `vitsd-export {served.form.command}` writes; {artifact} is of the "
+            f"format {form.name}. Export the model to that format."
         )
     check_new_folder(output)
-    manifest = _read_manifest(artifact, kind)
+    manifest = served.read_manifest(artifact)
+    if manifest is None:
+        raise unusable(artifact, "it carries no manifest, which has the names, shapes and labels")
     with staging(output) as staged:
-        if server == "triton":
-            written = _write_triton(artifact, manifest, name, staged)
-        else:
-            written = _write_tf_serving(artifact, manifest, name, staged)
+        written = served.write(artifact, manifest, name, staged)
         publish_folder(staged, output)
     return ServingConfig(output, name, written)
 
@@ -157,16 +158,29 @@ def _write_readme(folder: Path, start: str, route: str) -> None:
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def _read_manifest(artifact: Path, kind: Format) -> Manifest:
-    if kind == "onnx":
-        from vitsd_export.runtimes.opening import open_runner
+def _manifest_by_runtime(artifact: Path) -> Manifest | None:
+    from vitsd_export.runtimes.opening import open_runner
 
-        with open_runner(artifact) as runner:
-            manifest = runner.manifest
-    else:
-        from vitsd_export.artifact.saved_model_file import read_manifest
+    with open_runner(artifact) as runner:
+        return runner.manifest
 
-        manifest = read_manifest(artifact)
-    if manifest is None:
-        raise unusable(artifact, "it carries no manifest, which has the names, shapes and labels")
-    return manifest
+
+@dataclasses.dataclass(frozen=True)
+class _Served:
+    """What a server needs.
+
+    Attributes:
+        form: The format that it serves.
+        read_manifest: Reads an artifact's manifest; for Triton the runtime proves the file first.
+        write: Writes the folder from artifact, manifest and name; returns the command that starts it.
+    """
+
+    form: ArtifactFormat
+    read_manifest: Callable[[Path], Manifest | None]
+    write: Callable[[Path, Manifest, str, Path], str]
+
+
+_SERVED: dict[Server, _Served] = {
+    "triton": _Served(ONNX, _manifest_by_runtime, _write_triton),
+    "tf-serving": _Served(SAVED_MODEL, SAVED_MODEL.read_manifest, _write_tf_serving),
+}

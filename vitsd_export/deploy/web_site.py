@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 from vitsd_export._internal.atomic_write import check_target, publish, staging
-from vitsd_export.artifact.format_detection import detect_format
+from vitsd_export.artifact.format_detection import find_format
+from vitsd_export.artifact.formats import ONNX
 from vitsd_export.deploy.apps_folder import apps_folder
 from vitsd_export.deploy.onnxruntime_web import RUNTIME_FILES, copy_runtime
 from vitsd_export.errors import InputError, UsageError
@@ -118,11 +119,10 @@ def _check_output(output: Path, force: bool) -> None:
 
 
 def _check_artifact(artifact: Path) -> None:
-    kind = detect_format(artifact)
-    if kind != "onnx":
-        name = {"tflite": "a LiteRT file", "saved_model": "a SavedModel"}[kind]
+    form = find_format(artifact)
+    if form is not ONNX:
         raise InputError(
-            f"{artifact} is {name}; onnxruntime-web runs ONNX. Export the model with "
+            f"{artifact} is {form.phrase}; onnxruntime-web runs ONNX. Export the model with "
             "`vitsd-export onnx` and give that file."
         )
     with open_runner(artifact) as runner:

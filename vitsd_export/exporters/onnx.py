@@ -48,7 +48,7 @@ def write_onnx(
     graph: InferenceGraph,
     path: Path,
     *,
-    scheme: str = "float32",
+    half: bool = False,
     opset: int | None = None,
     batch: int | None = None,
 ) -> None:
@@ -57,7 +57,7 @@ def write_onnx(
     Args:
         graph: What to export.
         path: File to write.
-        scheme: `float32`, or `float16` to store the weights in half precision (computed in float32).
+        half: Whether weights are stored in half precision; computed in float32.
         opset: Version of the default ONNX operator set; chosen by `choose_opset` when None.
         batch: Number of images in a call; None to leave it open.
 
@@ -70,7 +70,7 @@ def write_onnx(
         built = onnx_from_graph.build(graph.lowered, opset, graph.output)
     else:
         built = onnx_from_tensorflow.build(graph, opset, batch)
-    if scheme == "float16":
+    if half:
         built = _store_float16(built)
     large = {name: value for name, value in built.weights.items() if value.nbytes >= LARGE_BYTES}
     small = [

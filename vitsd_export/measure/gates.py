@@ -9,56 +9,14 @@ from typing import Any, Literal
 from vitsd_export.errors import UsageError
 from vitsd_export.measure.accuracy import paired_interval
 from vitsd_export.measure.parity import Parity
-
-
-@dataclasses.dataclass(frozen=True)
-class Gate:
-    """Limits for one scheme; None where there is none.
-
-    Attributes:
-        max_abs_difference: Largest allowed absolute difference of two probabilities.
-        kl: Largest allowed mean Kullback–Leibler divergence from the reference's answers, in nats.
-        top1_agreement: Smallest allowed share of images on which both name the same class first. A
-            fraction: a float 0.995 is a little less than 199 of 200.
-        sure_agreement: Smallest allowed share of the same among the images on which the reference is sure.
-        top1_loss: Largest allowed loss of top-1 accuracy, as a share of the images. It is passed where the
-            whole `LOSS_CONFIDENCE` interval of the loss lies above it: some hundred images cannot tell a
-            loss of one point from none.
-    """
-
-    max_abs_difference: float | None = None
-    kl: float | None = None
-    top1_agreement: Fraction | None = None
-    sure_agreement: Fraction | None = None
-    top1_loss: Fraction | None = None
-
+from vitsd_export.quantization.schemes import SCHEMES
+from vitsd_export.quantization.schemes.scheme import Gate, few_bits_gate
 
 LOSS_CONFIDENCE = 0.95
 
 
 # Of a head of low rank, beside that of the scheme.
 LOW_RANK_KL = 0.005
-
-
-def _few_bits(kl: float) -> Gate:
-    """What schemes of 8 bits and below have to keep.
-
-    The agreement of all images is no measure of them: where a model is unsure of its answers, rounding turns
-    near ties in either direction, and the accuracy stays. The limits of the divergence were set on training
-    images, several times above the files of a sure and of an unsure model; docs/guides/verify.md has them.
-    """
-    return Gate(kl=kl, sure_agreement=Fraction(98, 100), top1_loss=Fraction(1, 100))
-
-
-GATES: dict[str, Gate] = {
-    "float32": Gate(max_abs_difference=1e-4, top1_agreement=Fraction(1)),
-    "float16": Gate(max_abs_difference=5e-3, top1_agreement=Fraction(995, 1000)),
-    "weight-only-int8": _few_bits(0.002),
-    "dynamic-int8": _few_bits(0.002),
-    "int8": _few_bits(0.002),
-    "int4": _few_bits(0.005),
-    "full-int8": _few_bits(0.003),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,17 +119,17 @@ def gate_for(scheme: str, *, low_rank: bool = False) -> Gate:
     """Returns the gate of a numeric scheme.
 
     Args:
-        scheme: One of `GATES`.
+        scheme: One of `SCHEMES`.
         low_rank: Whether the head is of low rank, which may diverge by `LOW_RANK_KL` more.
 
     Raises:
         UsageError: If no gate is known for it.
     """
-    if scheme not in GATES:
+    if scheme not in SCHEMES:
         raise UsageError(
-            f"There is no gate for the scheme {scheme!r}. Schemes: {', '.join(GATES)}."
+            f"There is no gate for the scheme {scheme!r}. Schemes: {', '.join(SCHEMES)}."
         )
-    gate = GATES[scheme]
+    gate = SCHEMES[scheme].gate
     if low_rank and gate.kl is not None:
         return dataclasses.replace(gate, kl=gate.kl + LOW_RANK_KL)
     return gate
@@ -179,7 +137,7 @@ def gate_for(scheme: str, *, low_rank: bool = False) -> Gate:
 
 def keeps_low_rank(parity: Parity) -> bool:
     """Whether a head of low rank, in float32, leaves the schemes of few bits their own share of the gate."""
-    return all(check.passed for check in _checks(parity, _few_bits(LOW_RANK_KL))[0])
+    return all(check.passed for check in _checks(parity, few_bits_gate(LOW_RANK_KL))[0])
 
 
 def check_parity(parity: Parity, scheme: str, *, low_rank: bool = False) -> Verification:

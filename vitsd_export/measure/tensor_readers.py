@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vitsd_export._internal.messages import first_line
-from vitsd_export.artifact.format_detection import unusable
+from vitsd_export.artifact.damage import unusable
 from vitsd_export.errors import InputError
 from vitsd_export.lowering.graph import Graph
 from vitsd_export.quantization.calibration.ranges import WEIGHTED_OPERATORS, is_geometry

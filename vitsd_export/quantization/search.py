@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 from vitsd_export._internal.atomic_write import publish, staging
 from vitsd_export.errors import InputError, UsageError
+from vitsd_export.quantization.schemes import BASELINE
 
 Objective = Literal["latency", "size"]
 
 _STATE_VERSION = 2
-BASELINE = "float32"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -132,12 +132,12 @@ class ImageRunner(abc.ABC):
             importlib.metadata.version(package)
 
     @classmethod
-    def open(cls, path: Path, *, threads: int, batch_size: int) -> "ImageRunner":
-        """Opens a file that may be damaged: for a process that has nothing to lose.
+    def open(cls, path: Path, *, threads: int | None, batch_size: int) -> "ImageRunner":
+        """Opens a file as it is: one that has been checked, or in a process that has nothing to lose.
 
         Args:
             path: The artifact.
-            threads: Threads of the runtime.
+            threads: Threads of the runtime; its own choice when None.
             batch_size: Images in a batch where the artifact's batch dimension is dynamic.
 
         Raises:

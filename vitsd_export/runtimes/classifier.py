@@ -11,7 +11,8 @@ from typing import Self, TypeGuard, overload
 import numpy as np
 from PIL import Image
 
-from vitsd_export.artifact.format_detection import detect_format, unusable
+from vitsd_export.artifact.damage import unusable
+from vitsd_export.artifact.format_detection import find_format
 from vitsd_export.data.images import image_pixels, read_image, resize_image
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner
@@ -73,16 +74,16 @@ class Classifier:
         for name, number in (("top", top), ("workers", workers), ("batch_size", batch_size)):
             if number is not None and number < 1:
                 raise UsageError(f"`{name}` must be at least 1, not {number}.")
-        kind = detect_format(path)
-        if kind == "saved_model":
-            raise unusable(path, "a SavedModel needs TensorFlow; `open_runner` opens it")
+        form = find_format(path)
+        if form.needs_tensorflow:
+            raise unusable(path, f"{form.phrase} needs TensorFlow; `open_runner` opens it")
         # The file is searched for damage once; the interpreters after the first are of the same file.
         trusted = itertools.chain([False], itertools.repeat(True))
 
         def open_another() -> ImageRunner:
             return open_runner(path, threads=threads, batch_size=batch_size, trusted=next(trusted))
 
-        limit = None if kind == "onnx" else workers or os.cpu_count() or 1
+        limit = None if form.concurrent else workers or os.cpu_count() or 1
         self._pool = RunnerPool(open_another, limit)
         runner = self._pool.first
         self._path, self._top, self._batch_size = path, top, batch_size

@@ -28,7 +28,7 @@ class _CompiledKerasRunner(ImageRunner):
     backend: str
 
     @classmethod
-    def open(cls, path: Path, *, threads: int, batch_size: int) -> "_CompiledKerasRunner":
+    def open(cls, path: Path, *, threads: int | None, batch_size: int) -> "_CompiledKerasRunner":
         """Opens a file; the process's threads are those that `prepare` set."""
         return cls(path, batch_size=batch_size)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from vitsd_export._internal.messages import first_line
 from vitsd_export._internal.native_stderr import captured_native_stderr
-from vitsd_export.artifact.format_detection import unusable
+from vitsd_export.artifact.damage import unusable
 from vitsd_export.artifact.litert_file import read_litert_manifest
 from vitsd_export.artifact.tensor_info import TensorInfo
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vitsd_export._internal.messages import first_line
-from vitsd_export.artifact.format_detection import unreadable_manifest, unusable
+from vitsd_export.artifact.damage import unreadable_manifest, unusable
 from vitsd_export.artifact.manifest import parse_onnx_manifest
 from vitsd_export.artifact.tensor_info import TensorInfo
 from vitsd_export.errors import InputError

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from vitsd_export.artifact.format_detection import detect_format, proven_by_manifest
+from vitsd_export.artifact.format_detection import find_format
 from vitsd_export.errors import EnvironmentProblem, UsageError
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner
+from vitsd_export.runtimes.registry import find_runner
 
 
 def open_runner(
@@ -36,24 +37,12 @@ def open_runner(
     path = Path(path)
     if threads is not None and threads < 1:
         raise UsageError(f"The number of threads must be at least 1, not {threads}.")
-    kind = detect_format(path)
+    form = find_format(path)
     try:
-        if kind == "saved_model":
-            from vitsd_export.runtimes.saved_model_runner import SavedModelRunner
-
-            return SavedModelRunner(path, batch_size=batch_size)
-        if kind == "tflite":
-            from vitsd_export.artifact.litert_file import check_litert_file
-            from vitsd_export.runtimes.litert_runner import LiteRTRunner
-
-            if not trusted:
-                check_litert_file(path)
-            return LiteRTRunner(path, threads=threads, batch_size=batch_size)
-        from vitsd_export.runtimes.onnxruntime_runner import OnnxRuntimeRunner
-
+        runner = find_runner(form.runtime)
         if not trusted:
-            proven_by_manifest(path)
-        return OnnxRuntimeRunner(path, threads=threads, batch_size=batch_size)
+            form.check(path)
+        return runner.open(path, threads=threads, batch_size=batch_size)
     except ImportError as error:
         raise EnvironmentProblem(
             f"{path} needs a package that cannot be imported ({error}). Install it, or reinstall "

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from vitsd_export._internal.messages import first_line
-from vitsd_export.artifact.format_detection import unreadable_manifest, unusable
+from vitsd_export.artifact.damage import unreadable_manifest, unusable
 from vitsd_export.artifact.graph_summary import by_falling_number
 from vitsd_export.artifact.manifest import Manifest, parse_onnx_manifest
 from vitsd_export.artifact.tensor_info import TensorInfo

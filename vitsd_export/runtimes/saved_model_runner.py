@@ -8,7 +8,7 @@ import numpy as np
 from vitsd_export._internal.messages import first_line
 from vitsd_export._internal.native_stderr import quiet_native_stderr
 from vitsd_export._internal.tensorflow import import_tensorflow, set_tensorflow_threads
-from vitsd_export.artifact.format_detection import unusable
+from vitsd_export.artifact.damage import unusable
 from vitsd_export.artifact.saved_model_file import LOADER_ERRORS, SIGNATURE, read_manifest
 from vitsd_export.artifact.tensor_info import TensorInfo
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner
@@ -38,7 +38,7 @@ class SavedModelRunner(ImageRunner):
         set_tensorflow_threads(threads)
 
     @classmethod
-    def open(cls, path: Path, *, threads: int, batch_size: int) -> "SavedModelRunner":
+    def open(cls, path: Path, *, threads: int | None, batch_size: int) -> "SavedModelRunner":
         """Opens a folder; the process's threads are those that `prepare` set."""
         return cls(path, batch_size=batch_size)
 

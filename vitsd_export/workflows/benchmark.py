@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Unpack
 
 from vitsd_export import __version__
-from vitsd_export.artifact.format_detection import detect_format
+from vitsd_export.artifact.format_detection import find_format
+from vitsd_export.artifact.formats import FORMATS
 from vitsd_export.artifact.manifest import Manifest
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.labels import default_labels
@@ -21,11 +22,10 @@ from vitsd_export.measure.benchmark.machine import describe_machine
 from vitsd_export.measure.benchmark.results import Candidate, Results, Row
 from vitsd_export.measure.benchmark.settings import Settings
 from vitsd_export.pretrained import bundled_names
+from vitsd_export.quantization.schemes import BASELINE
 from vitsd_export.runtimes.registry import find_runner, runner_names
 from vitsd_export.sources.options import SourceOptions
 
-# The runtime that a format is made for; the others are compared with it.
-_MAIN_RUNTIMES = {"onnx": "onnxruntime", "tflite": "litert", "saved_model": "saved_model"}
 _KERAS = "keras-tensorflow"
 _PACKAGES = (
     "ai-edge-litert",
@@ -154,25 +154,7 @@ def read_manifest(path: Path) -> Manifest | None:
     Raises:
         InputError: If there is no artifact, or its manifest is of another version.
     """
-    kind = detect_format(path)
-    if kind == "tflite":
-        from vitsd_export.artifact.litert_file import read_litert_manifest
-
-        return read_litert_manifest(path)
-    if kind == "saved_model":
-        from vitsd_export.artifact.manifest import read_saved_model_manifest
-
-        return read_saved_model_manifest(path)
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    from vitsd_export.artifact.manifest import parse_onnx_manifest
-
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except DecodeError:
-        return None
-    return parse_onnx_manifest({entry.key: entry.value for entry in model.metadata_props})
+    return find_format(path).read_manifest(path)
 
 
 def list_candidates(
@@ -199,12 +181,12 @@ def list_candidates(
                 Candidate(runtime, runtime, "keras", "float32", path=str(keras_path), peer=peer)
             )
     keras = _KERAS if any(candidate.name == _KERAS for candidate in candidates) else None
-    kinds = {path: detect_format(path) for path in manifests}
+    kinds = {path: find_format(path).name for path in manifests}
     schemes = {
         path: manifest.scheme if manifest is not None else None
         for path, manifest in manifests.items()
     }
-    floats = {kinds[path]: path for path in reversed(list(manifests)) if schemes[path] == "float32"}
+    floats = {kinds[path]: path for path in reversed(list(manifests)) if schemes[path] == BASELINE}
     names = _names(list(manifests))
     for path, kind in kinds.items():
         found = readers.get(kind, ())
@@ -213,7 +195,7 @@ def list_candidates(
                 f"{path} is of the format {kind}, which none of the runtimes {', '.join(runtimes or ())} "
                 "reads. Name one that does, or leave --runtime out."
             )
-        main = _MAIN_RUNTIMES[kind] if _MAIN_RUNTIMES[kind] in found else found[0]
+        main = FORMATS[kind].runtime if FORMATS[kind].runtime in found else found[0]
         for runtime in sorted(found, key=lambda one: one != main):
             peer = names[path]
             name = f"{names[path]} ({runtime})"

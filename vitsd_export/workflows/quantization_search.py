@@ -5,20 +5,21 @@ import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
 from vitsd_export import __version__
+from vitsd_export.artifact.formats import FORMATS, ONNX
+from vitsd_export.artifact.manifest import Format
 from vitsd_export.errors import UsageError
 from vitsd_export.measure.accuracy import count_top_k
 from vitsd_export.measure.benchmark.latency import time_alternating
-from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.quantization.calibration.held_out import TrainingImages
 from vitsd_export.quantization.calibration.images import CalibrationSource
-from vitsd_export.quantization.schemes import schemes_of
+from vitsd_export.quantization.making import Cpu
+from vitsd_export.quantization.schemes import BASELINE, SCHEMES, schemes_of
 from vitsd_export.quantization.search import (
-    BASELINE,
     Candidate,
     Figures,
     Objective,
@@ -28,19 +29,14 @@ from vitsd_export.quantization.search import (
 from vitsd_export.runtimes import open_runner
 from vitsd_export.runtimes.base import ImageRunner
 from vitsd_export.sources.options import SourceOptions
-from vitsd_export.workflows.conversion import Target
-from vitsd_export.workflows.export import Export, Exported, check
-
-if TYPE_CHECKING:
-    # At run time the import would bring up TensorFlow before its backend is chosen.
-    from vitsd_export.quantization.onnx.quantizer import Cpu
+from vitsd_export.workflows.export import Export, Exported
+from vitsd_export.workflows.prepared_model import PreparedModel
+from vitsd_export.workflows.targets import Target, check
 
 # Rounds of calls in turn with the float32 artifact: enough for a median within a few percent, in seconds.
 _ROUNDS = 60
 # Images that the most sensitive layers are found by: their order needs no more.
 _SENSITIVITY_IMAGES = 256
-_LEVELS = {"int4": 7}
-_INT8_LEVELS = 127
 
 Progress = Callable[[str], None]
 
@@ -68,18 +64,36 @@ class Quantized:
         }
 
 
+@dataclasses.dataclass(frozen=True)
+class SearchRequest:
+    """What is searched.
+
+    Attributes:
+        output: Where the best artifact goes.
+        format: Name of a format that has schemes of few bits: `onnx` or `tflite`.
+        max_drop: Allowed loss of top-1 accuracy on the held-out images, in percentage points.
+        objective: What is to be least: `latency` or `size`.
+        schemes: Schemes to try; all 8-bit ones and below of the format when empty.
+        cpu: What integers are chosen for in ONNX.
+        source: Training images.
+        state: File that measurements are saved in, so that a search that was stopped goes on.
+    """
+
+    output: Path
+    format: Format = ONNX.name
+    max_drop: float = 0.3
+    objective: Objective = "latency"
+    schemes: Sequence[str] = ()
+    cpu: Cpu = "avx2"
+    source: CalibrationSource = dataclasses.field(default_factory=CalibrationSource)
+    state: Path | None = None
+
+
 def quantize_model(
-    model: str | Path = DEFAULT_MODEL,
+    model: str | Path,
+    request: SearchRequest,
     *,
-    output: Path,
-    format: Literal["onnx", "tflite"] = "onnx",
     preset: str | None = None,
-    max_drop: float = 0.3,
-    objective: Objective = "latency",
-    schemes: Sequence[str] = (),
-    cpu: "Cpu" = "avx2",
-    source: CalibrationSource | None = None,
-    state: Path | None = None,
     progress: Progress = lambda _: None,
     **options: Unpack[SourceOptions],
 ) -> Quantized:
@@ -90,15 +104,8 @@ def quantize_model(
 
     Args:
         model: Bundled name, file, SavedModel folder, or address on the Hugging Face hub.
-        output: Where the best artifact goes.
-        format: `onnx` or `tflite`.
+        request: What is searched.
         preset: Architecture of a weights file.
-        max_drop: Allowed loss of top-1 accuracy on the held-out images, in percentage points.
-        objective: What is to be least: `latency` or `size`.
-        schemes: Schemes to try; all 8-bit ones and below of the format when empty.
-        cpu: What integers are chosen for in ONNX.
-        source: Training images; the bundled sample that fits when None.
-        state: File that measurements are saved in, so that a search that was stopped goes on.
         progress: Called with what is going on.
         **options: How the model is loaded.
 
@@ -108,37 +115,36 @@ def quantize_model(
         VerificationError: If the best candidate misses its gate on the test images.
         EnvironmentProblem: If something cannot be written, or TensorFlow is missing.
     """
-    chosen = tuple(schemes) or tuple(
-        name for name in schemes_of(format) if name not in (BASELINE, "float16")
+    form, source = request.format, request.source
+    chosen = tuple(request.schemes) or tuple(
+        name for name in schemes_of(form) if SCHEMES[name].few_bits
     )
     for scheme in chosen:
-        check(Target(format, output, scheme))
-    source = source or CalibrationSource()
+        check(Target(form, request.output, scheme))
     export = Export(model, preset=preset, progress=progress, **options)
     with tempfile.TemporaryDirectory(prefix="vitsd-export-") as folder:
         images = export.training_images(source)
-        trials = _Trials(export, format, cpu, source, images, Path(folder), progress)
-        with trials:
+        with _Trials(export.prepared, request, images, Path(folder)) as trials:
             outcome = search(
                 trials.measure,
                 schemes=chosen,
                 head_ranks=trials.head_ranks(),
                 layers=trials.layer_count,
-                max_drop=max_drop,
-                objective=objective,
-                state=state,
+                max_drop=request.max_drop,
+                objective=request.objective,
+                state=request.state,
                 identity={
                     "vitsd-export": __version__,
-                    "model": export.sha256,
-                    "format": format,
-                    "cpu": cpu,
+                    "model": export.prepared.reference.loaded.sha256,
+                    "format": form,
+                    "cpu": request.cpu,
                     "calibration": images.calibration.sha256(),
                     "held_out": images.held_out.sha256(),
                 },
                 progress=progress,
             )
         progress(f"writing {outcome.best.name}")
-        exported = export.run(trials.target(outcome.best, output), source)
+        exported = export.run(trials.target(outcome.best, request.output), source)
     return Quantized(outcome, f"{len(images.held_out)} of {images.held_out.source}", exported)
 
 
@@ -146,36 +152,26 @@ class _Trials(contextlib.ExitStack):
     """Makes and measures candidates of one model."""
 
     def __init__(
-        self,
-        export: Export,
-        format: Literal["onnx", "tflite"],
-        cpu: "Cpu",
-        source: CalibrationSource,
-        images: TrainingImages,
-        folder: Path,
-        progress: Progress,
+        self, model: PreparedModel, request: SearchRequest, images: TrainingImages, folder: Path
     ) -> None:
         super().__init__()
-        self._export = export
-        self._format = format
-        self._cpu = cpu
-        self._source = source
+        self._model = model
+        self._request = request
         self._images = images
         self._folder = folder
-        self._progress = progress
         self._baseline: ImageRunner | None = None
         self._expected: np.ndarray | None = None
         self._layers: dict[tuple[int, int | None], tuple[str, ...]] = {}
 
     def head_ranks(self) -> tuple[int | None, ...]:
         """Returns the ranks to try: none, the first that suffices, and twice as much."""
-        if self._export.lowered is None:
+        if self._model.graph.lowered is None:
             return (None,)
-        rank = self._export.head_compression("auto", self._source).rank
+        rank = self._model.head_compression("auto", self._request.source).rank
         if rank is None:
             return (None,)
         try:
-            self._export.head_compression(2 * rank, self._source)
+            self._model.head_compression(2 * rank, self._request.source)
         except UsageError:
             # Twice as much takes more weights than the head as it is.
             return (None, rank)
@@ -186,22 +182,24 @@ class _Trials(contextlib.ExitStack):
         """Number of layers that can stay in float32; those of other architectures have no names here."""
         from vitsd_export.lowering.dense_layers import dense_layers
 
-        graph = self._export.lowered
+        graph = self._model.graph.lowered
         return 0 if graph is None else len(dense_layers(graph))
 
     def layers(self, scheme: str, rank: int | None) -> tuple[str, ...]:
         """Returns the names of the layers, the most sensitive first."""
-        graph = self._export.lowered
+        graph = self._model.graph.lowered
         if graph is None:
             return ()
         if rank is not None:
-            graph = self._export.head_compression(rank, self._source).graph
-        levels = _LEVELS.get(scheme, _INT8_LEVELS)
+            graph = self._model.head_compression(rank, self._request.source).graph
+        levels = SCHEMES[scheme].levels
         if (levels, rank) not in self._layers:
             from vitsd_export.quantization.calibration.isolated_layers import isolated_sensitivity
 
             images = self._images.held_out.images[:_SENSITIVITY_IMAGES]
-            found = isolated_sensitivity(graph, images, levels=levels, progress=self._progress)
+            found = isolated_sensitivity(
+                graph, images, levels=levels, progress=self._model.progress
+            )
             self._layers[levels, rank] = tuple(layer.name for layer in found)
         return self._layers[levels, rank]
 
@@ -212,10 +210,10 @@ class _Trials(contextlib.ExitStack):
             names = self.layers(candidate.scheme, candidate.head_rank)
             kept = names[: candidate.float_layers]
         return Target(
-            self._format,
+            self._request.format,
             path,
             candidate.scheme,
-            cpu=self._cpu,
+            cpu=self._request.cpu,
             keep_float=kept,
             head_rank=candidate.head_rank,
         )
@@ -230,7 +228,7 @@ class _Trials(contextlib.ExitStack):
             probabilities = runner.probabilities(data.images)
             ratio = 1.0 if is_baseline else _latency_ratio(runner, baseline, data.images[:1])
             size = runner.path.stat().st_size if runner.path is not None else 0
-        labels = data.labels_for(self._export.labels)
+        labels = data.labels_for(self._model.labels)
         named = probabilities.argmax(axis=1)
         largest = expected.max(axis=1)
         return Figures(
@@ -250,9 +248,12 @@ class _Trials(contextlib.ExitStack):
         return self._baseline, self._expected
 
     def _made(self, candidate: Candidate) -> ImageRunner:
-        path = Path(tempfile.mkdtemp(dir=self._folder)) / f"artifact.{self._format}"
+        path = (
+            Path(tempfile.mkdtemp(dir=self._folder))
+            / f"artifact{FORMATS[self._request.format].suffix}"
+        )
         target = self.target(candidate, path)
-        self._export.convert(target, path, self._images.calibration, self._source)
+        self._model.convert(target, path, self._images.calibration, self._request.source)
         return open_runner(path, threads=1, trusted=True)
 
 

@@ -12,6 +12,14 @@ from vitsd_export.errors import InputError, UsageError
 from vitsd_export.quantization.calibration.ranges import Activation, Calibration, calibrate
 from vitsd_export.quantization.litert.quantizer import quantize
 
+# What each scheme asks of the quantizer, beside its calibration.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "int8": {},
+    "dynamic-int8": {},
+    "weight-only-int8": {"weight_only": True},
+    "float16": {"bits": 16, "weight_only": True},
+}
+
 
 def interpreter(content: bytes) -> Any:
     """A file in LiteRT without its delegate, so that all tensors and operators can be seen."""
@@ -56,14 +64,14 @@ def int8() -> bytes:
     """The network in int8."""
     calibration = calibrate(litert_network(), PICTURES)
     with quiet_converters():
-        return quantize(litert_network(), "int8", calibration)
+        return quantize(litert_network(), calibration)
 
 
 @pytest.fixture(scope="module")
 def dynamic() -> bytes:
     """The network with int8 weights."""
     with quiet_converters():
-        return quantize(litert_network(), "dynamic-int8")
+        return quantize(litert_network())
 
 
 def test_dynamic_keeps_activations_in_float32(dynamic: bytes) -> None:
@@ -84,7 +92,7 @@ def test_int8_calibrates_the_layers_that_keep_six_bits(
     for limit in sorted(ratios):
         monkeypatch.setattr("vitsd_export.quantization.litert.quantizer.SUFFICIENT_SQNR", limit)
         with quiet_converters():
-            mixed = quantize(litert_network(), "int8", calibration)
+            mixed = quantize(litert_network(), calibration)
         assert layers(mixed) == [
             ("int8", "int8", "int8") if ratio >= limit else ("float32", "int8", "float32")
             for ratio in ratios
@@ -105,7 +113,7 @@ def test_int8_leaves_the_others_to_run_time(kept: int) -> None:
     }
     partial = dataclasses.replace(calibration, activations={**calibration.activations, **constants})
     with quiet_converters():
-        content = quantize(litert_network(), "int8", partial)
+        content = quantize(litert_network(), partial)
     wanted = [("float32", "int8", "float32")] * 4
     wanted[kept] = ("int8", "int8", "int8")
     assert layers(content) == wanted
@@ -158,7 +166,7 @@ def test_answers_are_near(scheme: str, request: Any) -> None:
 def test_quantizing_twice_gives_the_same_bytes(int8: bytes) -> None:
     calibration = calibrate(litert_network(), PICTURES)
     with quiet_converters():
-        assert quantize(litert_network(), "int8", calibration) == int8
+        assert quantize(litert_network(), calibration) == int8
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -168,17 +176,17 @@ def test_a_range_that_is_not_finite_is_refused(value: float) -> None:
     damaged = {**sound.activations, name: Activation(0.0, value, 1.0)}
     broken = Calibration(sound.layers, damaged, sound.images)
     with pytest.raises(InputError, match=f"{name} is not finite.*train or save it again"):
-        quantize(litert_network(), "int8", broken)
+        quantize(litert_network(), broken)
 
 
 def test_one_picture_that_gives_nan_is_enough() -> None:
     content = litert_network(black_is_nan=True)
     calibration = calibrate(content, np.concatenate([PICTURES, BLACK, PICTURES]))
     with pytest.raises(InputError, match="not finite"):
-        quantize(content, "int8", calibration)
+        quantize(content, calibration)
 
 
-@pytest.mark.parametrize("scheme", ["int8", "dynamic"])
+@pytest.mark.parametrize("scheme", ["int8", "dynamic-int8"])
 def test_a_network_without_weighted_layers_is_refused(scheme: str) -> None:
     import tensorflow as tf
 
@@ -192,12 +200,12 @@ def test_a_network_without_weighted_layers_is_refused(scheme: str) -> None:
         )
         content = bytes(converter.convert())
     with pytest.raises(InputError, match="no layer that can be quantized"):
-        quantize(content, scheme, calibrate(content, PICTURES))
+        quantize(content, calibrate(content, PICTURES), **SETTINGS[scheme])
 
 
 def test_weight_only_rounds_weights_alone() -> None:
     with quiet_converters():
-        content = quantize(litert_network(), "weight-only-int8")
+        content = quantize(litert_network(), weight_only=True)
     # Weights are widened by an operator of its own.
     assert layers(content) == [("float32", "float32", "float32")] * 4
     assert len(content) < 0.6 * len(litert_network())
@@ -212,9 +220,11 @@ def test_weight_only_rounds_weights_alone() -> None:
 def test_layers_can_be_kept_in_float(scheme: str) -> None:
     calibration = calibrate(litert_network(), PICTURES) if scheme == "int8" else None
     with quiet_converters():
-        content = quantize(litert_network(), scheme, calibration, keep_float=["layer1b"])
+        content = quantize(
+            litert_network(), calibration, keep_float=["layer1b"], **SETTINGS[scheme]
+        )
         with pytest.raises(UsageError, match="layer1b"):
-            quantize(litert_network(), scheme, calibration, keep_float=["layer1x"])
+            quantize(litert_network(), calibration, keep_float=["layer1x"], **SETTINGS[scheme])
     held = [tensor for tensor in interpreter(content).get_tensor_details() if tensor["shape"].size]
     shape = WEIGHTS[2].T.shape
     types = {np.dtype(entry["dtype"]).name for entry in held if tuple(entry["shape"]) == shape}

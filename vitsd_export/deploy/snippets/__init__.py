@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal, get_args
 
+from vitsd_export.artifact.formats import FORMATS
 from vitsd_export.artifact.manifest import Format, Manifest
 from vitsd_export.errors import InputError, UsageError
 
@@ -24,8 +25,11 @@ _STYLES: dict[Language, tuple[str, str]] = {
     "python": ("py", ""),
     "javascript": ("mjs", "  "),
 }
-_RUNTIMES = {"onnx": "onnx", "tflite": "litert"}
-_LITERT_LANGUAGES: tuple[Language, ...] = ("kotlin", "swift", "python")
+# For each format its templates' name, and the languages that there is code in.
+_TEMPLATES: dict[Format, tuple[str, tuple[Language, ...]]] = {
+    "onnx": ("onnx", LANGUAGES),
+    "tflite": ("litert", ("kotlin", "swift", "python")),
+}
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _LABELS_WIDTH = 90
 
@@ -67,17 +71,18 @@ def write_snippet(language: Language, artifact: Path) -> str:
         InputError: If the artifact cannot be used, is a SavedModel, or carries no manifest.
         UsageError: If there is no code for this language and format.
     """
-    from vitsd_export.artifact.format_detection import detect_format, unusable
+    from vitsd_export.artifact.damage import unusable
+    from vitsd_export.artifact.format_detection import find_format
     from vitsd_export.runtimes.opening import open_runner
 
-    form = detect_format(artifact)
-    if form == "saved_model":
-        raise unusable(artifact, "apps run ONNX and LiteRT files; a SavedModel is for servers")
+    form = find_format(artifact)
+    if form.name not in _TEMPLATES:
+        raise unusable(artifact, f"apps run ONNX and LiteRT files; {form.phrase} is for servers")
     with open_runner(artifact) as runner:
         manifest = runner.manifest
     if manifest is None:
         raise unusable(artifact, "it carries no manifest, which has the names and labels")
-    return fill_in(language, form, manifest, artifact.name)
+    return fill_in(language, form.name, manifest, artifact.name)
 
 
 def fill_in(language: Language, form: Format, manifest: Manifest, file_name: str) -> str:
@@ -95,10 +100,11 @@ def fill_in(language: Language, form: Format, manifest: Manifest, file_name: str
     """
     if language not in LANGUAGES:
         raise UsageError(f"The languages are {', '.join(LANGUAGES)}; not {language!r}.")
-    if form == "tflite" and language not in _LITERT_LANGUAGES:
+    template, languages = _TEMPLATES[form]
+    if language not in languages:
         raise UsageError(
-            f"For LiteRT files there is code in {', '.join(_LITERT_LANGUAGES)}. For {language} export "
-            "the model to ONNX."
+            f"For {FORMATS[form].title} files there is code in {', '.join(languages)}. For {language} "
+            "export the model to ONNX."
         )
     words = _WORDS.get(manifest.input.dtype)
     if words is None:
@@ -125,7 +131,7 @@ def fill_in(language: Language, form: Format, manifest: Manifest, file_name: str
     }
     if language in ("kotlin", "swift"):
         values[f"{language}_pixels"] = _fill(f"pixels.{suffix}", values).rstrip("\n")
-    return _fill(f"{_RUNTIMES[form]}.{suffix}", values)
+    return _fill(f"{template}.{suffix}", values)
 
 
 def _fill(template: str, values: dict[str, str]) -> str:

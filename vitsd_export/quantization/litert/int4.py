@@ -94,7 +94,7 @@ def quantize_int4(
         candidates: The layers that may be int4, see `int4_candidates`.
         calibration: With the moments of what enters them: these tell which errors matter.
         images: [N, size, size, 3] training images, which tell the layers that do no harm from the others.
-        keep_float: Names of layers to leave as they are, see `litert_layers.outputs_named`.
+        keep_float: Names of layers to leave as they are, see `layers.outputs_named`.
 
     Returns:
         The quantized file, and the names of what the layers in int4 answer.

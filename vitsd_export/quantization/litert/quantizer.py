@@ -7,7 +7,7 @@
 | `int8` | int8 by output channel | as `dynamic-int8`, but calibrated ranges wherever these suffice |
 | `weight-only-int8` | int8 by output channel | float32, inside the weighted layers too |
 
-`int4` (`litert_int4`) and `full-int8` (`litert_full_int8`) take more than this file.
+`int4` (`litert.int4`) and `full-int8` (`integer_only`) take more than this file.
 
 A calibrated range is one for all images and tokens, and the layer's output is rounded to int8 as well;
 a range taken at run time is one for each token, and the output stays float32. So `int8` calibrates the
@@ -32,7 +32,8 @@ from vitsd_export.lowering.program import GEOMETRY_SCOPE
 from vitsd_export.quantization.calibration.ranges import WEIGHTED_OPERATORS, Calibration
 from vitsd_export.quantization.litert.layers import outputs_named, weighted_layers
 
-SCHEMES = ("float16", "dynamic-int8", "int8", "weight-only-int8")
+# Bits of a number in half precision.
+_HALF = 16
 
 # Six bits at 6.02 dB each. Chosen on training images: with every layer calibrated, vit-tiny-cifar10 names
 # another class than in float32 on 1.0 % of them, with this limit on 0.3 %, as with no layer calibrated.
@@ -44,18 +45,20 @@ TRAINED = f"^(?!{re.escape(GEOMETRY_SCOPE)}/)"
 
 def quantize(
     content: bytes,
-    scheme: str,
     calibration: Calibration | None = None,
     *,
+    bits: int = 8,
+    weight_only: bool = False,
     keep_float: Collection[str] = (),
 ) -> bytes:
     """Quantizes a float32 .tflite file.
 
     Args:
         content: The file.
-        scheme: One of `SCHEMES`.
-        calibration: Statistics of the activations; needed by `int8`.
-        keep_float: Names of layers to leave as they are, see `litert_layers.outputs_named`.
+        calibration: Statistics of the activations, for ranges; taken at run time when None.
+        bits: Bits of a weight: 8, or 16 for half precision.
+        weight_only: Whether layers compute in float32.
+        keep_float: Names of layers to leave as they are, see `layers.outputs_named`.
 
     Returns:
         The quantized file.
@@ -73,15 +76,15 @@ def quantize(
     names = exactly(layer.output for layer in calibrated)
     for operator in WEIGHTED_OPERATORS:
         name = TFLOperationName[operator]
-        if scheme == "float16":
+        if bits == _HALF:
             casting = AlgorithmName.FLOAT_CASTING
-            work.add_weight_only_config(TRAINED, name, 16, algorithm_key=casting)
-        elif scheme == "weight-only-int8":
-            work.add_weight_only_config(TRAINED, name, 8)
+            work.add_weight_only_config(TRAINED, name, bits, algorithm_key=casting)
+        elif weight_only:
+            work.add_weight_only_config(TRAINED, name, bits)
         else:
-            work.add_dynamic_config(TRAINED, name, 8)
+            work.add_dynamic_config(TRAINED, name, bits)
             if calibrated:
-                work.add_static_config(names, name, 8, 8)
+                work.add_static_config(names, name, bits, bits)
     leave_float(work, content, keep_float)
     return quantized(work, ranges)
 

@@ -14,10 +14,10 @@ convolutions and what lies between them compute in integers throughout.
 """
 
 import collections
-import sys
+import dataclasses
 import warnings
-from collections.abc import Collection
-from typing import Any, Literal
+from collections.abc import Callable, Collection
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,61 +25,94 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from vitsd_export.errors import UsageError
 from vitsd_export.quantization.calibration.ranges import Calibration
+from vitsd_export.quantization.making import Cpu
 from vitsd_export.quantization.onnx.gemms import attribute, put_first, scaled_gemms, split_gemms
 from vitsd_export.quantization.onnx.int4 import store_int4
 from vitsd_export.quantization.onnx.layers import OnnxLayers, find_layers
-from vitsd_export.quantization.rounding import GROUP, round_columns
-
-Cpu = Literal["avx2", "vnni", "arm"]
+from vitsd_export.quantization.rounding import round_columns
 
 
-def quantize(
-    model: onnx.ModelProto,
-    scheme: str,
-    calibration: Calibration,
-    *,
-    cpu: Cpu = "avx2",
-    keep_float: Collection[str] = (),
-    images: np.ndarray | None = None,
-) -> onnx.ModelProto:
-    """Quantizes a float32 model.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Settings:
+    """How a model is quantized.
 
-    Args:
-        model: The model; changed in place.
-        scheme: A scheme of ONNX but `float32` and `float16`.
-        calibration: Ranges of the activations, and moments of what enters dense layers; see
-            `compensated_inputs`.
+    Attributes:
         cpu: What the integers are chosen for. `avx2`: weights of 7 bits and uint8 activations, because its
             instruction saturates sums of two products; right everywhere. `vnni`: all 8 bits. `arm`:
             int8 activations, for its dot products of signed numbers.
         keep_float: Names of weighted nodes to leave as they are.
-        images: [N, size, size, 3] calibration images; `int4` needs them.
-
-    Returns:
-        The quantized model.
-
-    Raises:
-        InputError: If there is nothing to quantize.
-        UsageError: If the model's opset lacks what the scheme needs, or a name is unknown.
+        images: [N, size, size, 3] calibration images; `quantize_int4` needs them.
     """
-    split_gemms(model, scaled_gemms(model))
-    layers = find_layers(model, keep_float)
-    if scheme == "weight-only-int8":
-        _compensate(model, layers, calibration, 127)
-        return _store_int8(model, layers)
-    layers = _without_first(layers)
-    levels = 64 if cpu == "avx2" else 127
-    if scheme == "dynamic-int8":
-        _compensate(model, layers, calibration, levels)
-        return _dynamic(model, layers, cpu)
-    done: set[str] = set()
-    if scheme == "int4":
-        if images is None:
-            raise ValueError("int4 needs images")
-        done = store_int4(model, layers, calibration, images)
-    _compensate(model, layers.without(done), calibration, levels)
+
+    cpu: Cpu = "avx2"
+    keep_float: Collection[str] = ()
+    images: np.ndarray | None = None
+
+    @property
+    def levels(self) -> int:
+        """Largest integer of the weights of 8 bits."""
+        return 64 if self.cpu == "avx2" else 127
+
+
+# Quantizes a float32 model, which it may change, by ranges of activations and moments of what enters dense
+# layers. Raises InputError if there is nothing to quantize, and UsageError if the model's opset lacks what is
+# needed, or a name is unknown.
+Quantizer = Callable[[onnx.ModelProto, Calibration, Settings], onnx.ModelProto]
+
+
+def quantize_weights(
+    model: onnx.ModelProto, calibration: Calibration, settings: Settings
+) -> onnx.ModelProto:
+    """Quantizes to `weight-only-int8`: see `Quantizer`."""
+    layers = _find_layers(model, settings)
+    _compensate(model, layers, calibration, 127)
+    return _store_int8(model, layers)
+
+
+def quantize_dynamic(
+    model: onnx.ModelProto, calibration: Calibration, settings: Settings
+) -> onnx.ModelProto:
+    """Quantizes to `dynamic-int8`: see `Quantizer`."""
+    layers = _without_first(_find_layers(model, settings))
+    _compensate(model, layers, calibration, settings.levels)
+    return _dynamic(model, layers, settings.cpu)
+
+
+def quantize_static(
+    model: onnx.ModelProto, calibration: Calibration, settings: Settings
+) -> onnx.ModelProto:
+    """Quantizes to `int8`: see `Quantizer`."""
+    return _quantize_rest(
+        model, _without_first(_find_layers(model, settings)), calibration, settings
+    )
+
+
+def quantize_int4(
+    model: onnx.ModelProto, calibration: Calibration, settings: Settings
+) -> onnx.ModelProto:
+    """Quantizes to `int4`: see `Quantizer`."""
+    layers = _without_first(_find_layers(model, settings))
+    if settings.images is None:
+        raise ValueError("int4 needs images")
+    done = store_int4(model, layers, calibration, settings.images)
+    return _quantize_rest(model, layers, calibration, settings, done)
+
+
+def _quantize_rest(
+    model: onnx.ModelProto,
+    layers: OnnxLayers,
+    calibration: Calibration,
+    settings: Settings,
+    done: Collection[str] = frozenset(),
+) -> onnx.ModelProto:
+    _compensate(model, layers.without(set(done)), calibration, settings.levels)
     static = [name for name in (*layers.weighted, *layers.between) if name not in done]
-    return _static(model, static, calibration, cpu)
+    return _static(model, static, calibration, settings.cpu)
+
+
+def _find_layers(model: onnx.ModelProto, settings: Settings) -> OnnxLayers:
+    split_gemms(model, scaled_gemms(model))
+    return find_layers(model, settings.keep_float)
 
 
 def _without_first(layers: OnnxLayers) -> OnnxLayers:
@@ -93,11 +126,6 @@ def _without_first(layers: OnnxLayers) -> OnnxLayers:
     if layers.weighted[first].op_type == "Conv" or len(layers.weighted) == 1:
         return layers
     return layers.without({first})
-
-
-def compensated_inputs(scheme: str) -> int:
-    """Returns of how many inputs at most a dense layer may be for its rounding to need their moments."""
-    return sys.maxsize if scheme == "int4" else GROUP
 
 
 def _compensate(

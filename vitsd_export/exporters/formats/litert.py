@@ -1,0 +1,34 @@
+"""The exporter of LiteRT files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitsd_export.artifact.formats import LITERT
+from vitsd_export.artifact.manifest import Manifest
+from vitsd_export.exporters.exporter import Exporter, WriteOptions
+
+if TYPE_CHECKING:
+    from vitsd_export.lowering.inference_graph import InferenceGraph
+
+
+class LiteRTExporter(Exporter):
+    """Writes LiteRT files."""
+
+    form = LITERT
+    runs_on = "every LiteRT runtime"
+    # XNNPACK does not take graphs of open shape.
+    default_batch = 1
+    keeps_float32 = True
+
+    def write(self, graph: "InferenceGraph", path: Path, options: WriteOptions) -> None:
+        from vitsd_export.exporters.litert import convert
+
+        path.write_bytes(convert(graph, batch=options.batch or 1))
+
+    def embed_manifest(self, path: Path, manifest: Manifest) -> None:
+        from vitsd_export.exporters.litert import embed_manifest
+
+        embed_manifest(path, manifest)
+
+    def tools(self, graph: "InferenceGraph") -> tuple[str, ...]:
+        return ("ai-edge-litert",)
