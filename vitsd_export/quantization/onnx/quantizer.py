@@ -152,13 +152,8 @@ def _compensate(
 def _static(
     model: onnx.ModelProto, names: list[str], calibration: Calibration, cpu: Cpu
 ) -> onnx.ModelProto:
-    from onnxruntime.quantization import (
-        CalibrationMethod,
-        QDQQuantizer,
-        QuantType,
-        TensorData,
-        TensorsData,
-    )
+    from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
+    from onnxruntime.quantization.calibrate import TensorData, TensorsData
 
     ranges = {
         name: TensorData(lowest=np.float32(found.low), highest=np.float32(found.high))
