@@ -57,38 +57,28 @@ def lowering(
     ] = None,
     json: Json = None,
 ) -> None:
-    """Measures the lowered artifacts against the stock converters', and the gain of each rewrite."""
-    from benchmarks.lowering import measure_lowering, to_json
+    """Measures what each rewrite of lowering gains, in onnxruntime and LiteRT."""
+    from benchmarks.lowering import measure_lowering
     from benchmarks.untrained import untrained_model
+    from vitsd_export.cli.output import show_progress_bar
+    from vitsd_export.measure.benchmark.results import write_results
+    from vitsd_export.measure.benchmark.settings import Settings
+    from vitsd_export.reports.terminal import print_results
 
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, show_progress_bar() as progress:
         place = folder or Path(temporary)
         place.mkdir(exist_ok=True)
-        model = model or untrained_model("vit-small-ds", place, _report)
-        figures = measure_lowering(model, place, report=_report)
-    console = Console()
-    table = Table(title=f"{figures.model}, median ms of a call")
-    for heading in ("runtime", "beside", "part", "threads", "batch", "stock", "ours", "ratio"):
-        table.add_column(heading)
-    for entry in figures.comparisons:
-        table.add_row(
-            entry.runtime,
-            entry.stock,
-            entry.part,
-            str(entry.threads),
-            str(entry.batch),
-            f"{entry.stock_ms:.2f}",
-            f"{entry.ours_ms:.2f}",
-            f"{entry.ratio:.2f}",
+        results = measure_lowering(
+            model or untrained_model("vit-small-ds", place, _report),
+            place,
+            Settings.quick(),
+            "python -m benchmarks lowering",
+            report=_report,
+            progress=progress,
         )
-    console.print(table)
-    gains = Table("model", "runtime", "rewrite", "without, by with", title="encoder, one image")
-    for gain in figures.gains:
-        gains.add_row(gain.model, gain.runtime, gain.rewrite, f"{gain.factor:.3f}")
-    console.print(gains)
-    console.print(f"ONNX nodes: {figures.stock_nodes} stock, {figures.our_nodes} ours")
+    print_results(results, Console())
     if json:
-        json.write_text(to_json(figures), encoding="utf-8")
+        write_results(results, json)
 
 
 @app.command()

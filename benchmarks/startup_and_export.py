@@ -1,17 +1,17 @@
 """Wall time of the commands people type, each in a process of its own."""
 
 import dataclasses
+import functools
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.untrained import untrained_model
+from vitsd_export.measure.benchmark.latency import time_alternating
 
 _STOCK = "tf2onnx alone (vit-small-ds, untrained)"
 _STOCK_CONVERTER = """
@@ -84,20 +84,22 @@ def time_commands(
                 [sys.executable, "-c", _STOCK_CONVERTER, str(small), f"{folder}/stock.onnx"],
                 None,
             )
-        seconds: dict[str, list[float]] = {name: [] for name in commands}
-        peaks: dict[str, float] = dict.fromkeys(commands, 0.0)
+        peaks: dict[str, float] = {}
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-        for index in range(runs):
-            for name, (command, _) in commands.items():
-                report(f"round {index + 1} of {runs}: {name}")
-                wall, peak = _run(command, environment)
-                seconds[name].append(wall)
-                peaks[name] = max(peaks[name], peak)
+
+        def run(name: str, command: list[str]) -> None:
+            report(name)
+            peaks[name] = max(_run(command, environment), peaks.get(name, 0.0))
+
+        calls = {
+            name: functools.partial(run, name, command) for name, (command, _) in commands.items()
+        }
+        times = time_alternating(calls, runs, warmup=0)
         notes = {_STOCK: _what_onnxruntime_says(Path(folder) / "stock.onnx")} if stock else {}
     return [
         CommandTime(
             name,
-            statistics.median(seconds[name]),
+            times[name].p50 / 1e3,
             limit,
             runs,
             peaks[name],
@@ -107,19 +109,17 @@ def time_commands(
     ]
 
 
-def _run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Runs a command; returns its wall time in seconds and its peak memory in megabytes."""
-    started = time.perf_counter()
+def _run(command: list[str], environment: dict[str, str]) -> float:
+    """Runs a command; returns its peak memory in megabytes."""
     nowhere = subprocess.DEVNULL
     process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere, env=environment)
     # Popen.wait tells nothing about memory.
     _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
     # Linux counts in KiB.
-    return wall, usage.ru_maxrss * 1024 / 1e6
+    return usage.ru_maxrss * 1024 / 1e6
 
 
 def _what_onnxruntime_says(path: Path) -> str:

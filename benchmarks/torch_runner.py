@@ -1,4 +1,4 @@
-"""Runs the PyTorch peer."""
+"""Runs the PyTorch baseline."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ class TorchRunner(ImageRunner):
     """The PyTorch network on the CPU, eagerly, in inference mode.
 
     Args:
-        path: A file of `benchmarks.peers.torch_files.write_torch`.
+        path: A file of `benchmarks.baselines.torch_files.write_torch`.
         threads: Threads inside an operator.
         batch_size: Images in a batch.
     """
@@ -23,7 +23,7 @@ class TorchRunner(ImageRunner):
     def __init__(self, path: Path, *, threads: int, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
         import torch
 
-        from benchmarks.peers.torch_files import read_torch
+        from benchmarks.baselines.torch_files import read_torch
 
         torch.set_num_threads(threads)
         self._network = read_torch(path)

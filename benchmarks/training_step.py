@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from training.speed import device_share
 from training.stage import Compute, prepare_stage
 from training.teaching import Lessons
 from vitsd_export.data.dataset import ImageDataset
+from vitsd_export.measure.benchmark.latency import time_alternating
 from vitsd_export.model.classifier import build_classifier, set_normalization
 from vitsd_export.model.config import ModelConfig, preset_config
 
@@ -176,17 +175,10 @@ def time_training_step(
         "fit": _fit_pass(config, recipe, data, augment=True),
         "fit_plain": _fit_pass(config, recipe, data, augment=False),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in passes}
-    for round_ in range(rounds + 1):
-        for name, run in passes.items():
-            started = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - started)
-            report(f"round {round_}: {name} {seconds[name][-1]:.2f} s")
+    report(f"{rounds + 1} rounds of {', '.join(passes)}")
+    times = time_alternating(passes, rounds, warmup=1)
     steps = len(data) // batch_size
-    speeds = {
-        name: steps * batch_size / statistics.median(times[1:]) for name, times in seconds.items()
-    }
+    speeds = {name: steps * batch_size / (times[name].p50 / 1e3) for name in passes}
     return StepFigures(
         preset,
         recipe_name,

@@ -1,1 +1,1 @@
-"""The suite: our artifacts and the peers, measured side by side, and what is kept of it."""
+"""The suite: our artifacts and the baselines, measured side by side, and what is kept of it."""

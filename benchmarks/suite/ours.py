@@ -70,7 +70,7 @@ def make_ours(
 
 def _code_key() -> str:
     """Returns a digest of what this package exports by: its code, and the versions of the converters."""
-    from benchmarks.peers.catalogue import installed_version
+    from benchmarks.baselines.catalogue import installed_version
 
     packages = ("tensorflow", "keras", "onnx", "onnxruntime", "ai-edge-quantizer", "tf2onnx")
     versions = [installed_version(name) for name in packages]

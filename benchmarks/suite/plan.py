@@ -1,12 +1,12 @@
-"""Which candidates a run measures, and beside which peer."""
+"""Which candidates a run measures, and beside which baseline."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from benchmarks.baselines.catalogue import BASELINES, TORCH_RUNTIME, Baseline, installed_version
 from benchmarks.made import Made
-from benchmarks.peers.catalogue import PEERS, TORCH_RUNTIME, Peer, installed_version
 from benchmarks.suite.variants import QUICK, Variant, all_variants
 from vitsd_export.errors import UsageError
 from vitsd_export.measure.benchmark.results import Candidate, Row
@@ -15,7 +15,7 @@ from vitsd_export.measure.benchmark.results import Candidate, Row
 OPENVINO_RUNTIME = "vitsd_export.runtimes.openvino_runner:OpenVinoRunner"
 # The stock file of each runtime that times are divided by. PyTorch itself is set beside the file that
 # everyone makes of Keras.
-BASELINES = {
+MAIN_BASELINES = {
     "onnxruntime": "tf2onnx float32",
     "litert": "tf.lite float32",
     "saved_model": "keras export saved-model",
@@ -38,7 +38,7 @@ class Entry:
         candidate: What is measured, without its path.
     """
 
-    file: Peer | Variant | None
+    file: Baseline | Variant | None
     candidate: Candidate
 
 
@@ -53,22 +53,24 @@ def plan(
     Args:
         length: `quick`: the main schemes and the stock file of each runtime; `full`: everything.
         head_rank: In a whole run, a rank to try on the model's wide head.
-        only: Parts of names, of which the peers are measured as well; all candidates when empty.
+        only: Parts of names, of which the baselines are measured as well; all candidates when empty.
 
     Raises:
         UsageError: If no name holds any of `only`.
     """
     is_full = length == "full"
-    peers = [peer for peer in PEERS if is_full or peer.name in BASELINES.values()]
+    baselines = [
+        baseline for baseline in BASELINES if is_full or baseline.name in MAIN_BASELINES.values()
+    ]
     variants = all_variants(head_rank) if is_full else QUICK
-    files: tuple[Peer | Variant, ...] = (*peers, *variants)
+    files: tuple[Baseline | Variant, ...] = (*baselines, *variants)
     entries = [_keras(backend) for backend in _KERAS_BACKENDS[: None if is_full else 1]]
     entries += [_entry(file) for file in files]
     for runtime, format, note in _OTHER_RUNTIMES if is_full else ():
         entries += [
             _entry(file, runtime, note)
             for file in files
-            if file.format == format and (file in QUICK or file.name in BASELINES.values())
+            if file.format == format and (file in QUICK or file.name in MAIN_BASELINES.values())
         ]
     kept = {
         entry.candidate.name
@@ -78,15 +80,15 @@ def plan(
     if not kept:
         names = ", ".join(entry.candidate.name for entry in entries)
         raise UsageError(f"No candidate is called like {' or '.join(only)}. There are: {names}.")
-    # What stands beside its peer brings it along.
-    kept |= {entry.candidate.peer or "" for entry in entries if entry.candidate.name in kept}
+    # What stands beside its baseline brings it along.
+    kept |= {entry.candidate.baseline or "" for entry in entries if entry.candidate.name in kept}
     return tuple(entry for entry in entries if entry.candidate.name in kept)
 
 
 def make_candidates(
     entries: Sequence[Entry],
     model: Path,
-    make_peers: Callable[[Sequence[Peer]], dict[str, Made]],
+    make_baselines: Callable[[Sequence[Baseline]], dict[str, Made]],
     make_ours: Callable[[Sequence[Variant]], dict[str, Made]],
 ) -> tuple[tuple[Candidate, ...], dict[str, Row]]:
     """Makes the files of a plan.
@@ -94,17 +96,17 @@ def make_candidates(
     Args:
         entries: What is to be measured.
         model: The Keras model's file.
-        make_peers: Makes the peers' files.
+        make_baselines: Makes the baselines' files.
         make_ours: Makes ours.
 
     Returns:
         All candidates, and the rows of those that there is no file of.
     """
     files = dict.fromkeys(entry.file for entry in entries)
-    made = make_peers([file for file in files if isinstance(file, Peer)])
+    made = make_baselines([file for file in files if isinstance(file, Baseline)])
     made |= make_ours([file for file in files if isinstance(file, Variant)])
     results = [Made(model) if entry.file is None else made[entry.file.name] for entry in entries]
-    # A peer that was not made can be no measure.
+    # A baseline that was not made can be no measure.
     usable = {
         entry.candidate.name
         for entry, result in zip(entries, results, strict=True)
@@ -115,7 +117,7 @@ def make_candidates(
         candidate = dataclasses.replace(
             entry.candidate,
             path=None if result.path is None else str(result.path),
-            peer=entry.candidate.peer if entry.candidate.peer in usable else None,
+            baseline=entry.candidate.baseline if entry.candidate.baseline in usable else None,
         )
         candidates.append(candidate)
         if result.path is None:
@@ -135,15 +137,15 @@ def _keras(backend: str) -> Entry:
     return Entry(None, candidate)
 
 
-def _entry(file: Peer | Variant, runtime: str | None = None, note: str = "") -> Entry:
-    baseline = BASELINES.get(file.runtime)
+def _entry(file: Baseline | Variant, runtime: str | None = None, note: str = "") -> Entry:
+    baseline = MAIN_BASELINES.get(file.runtime)
     candidate = Candidate(
         name=f"{file.name}{note}",
         runtime=runtime or file.runtime,
         format=file.format,
         scheme=file.scheme,
-        origin="stock" if isinstance(file, Peer) else "ours",
-        peer=None if baseline in (None, file.name) else f"{baseline}{note}",
+        origin="stock" if isinstance(file, Baseline) else "ours",
+        baseline=None if baseline in (None, file.name) else f"{baseline}{note}",
         tool=file.made_by,
     )
     return Entry(file, candidate)

@@ -1,11 +1,28 @@
 """The benchmark tables of README.md and docs/benchmarks.md, generated from stored results alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.peers.catalogue import TORCH_RUNTIME
+from benchmarks.baselines.catalogue import TORCH_RUNTIME
 from benchmarks.suite.plan import OPENVINO_RUNTIME
 from vitsd_export.errors import InputError
-from vitsd_export.measure.benchmark.results import Interval, LatencyFigures, Results, Row
+from vitsd_export.measure.benchmark.results import Results, Row
+from vitsd_export.reports.markdown import escape, to_lines
+from vitsd_export.reports.table import Cell, Column
+from vitsd_export.reports.tables import (
+    Setting,
+    bar_cell,
+    build,
+    bytes_cell,
+    difference_cell,
+    latency,
+    milliseconds_cell,
+    percent_cell,
+    ratio_cell,
+    settings,
+    share_cell,
+)
+from vitsd_export.reports.wording import NOTHING, count, setting_name
 
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 # The candidates of the README's table, in its order.
@@ -22,7 +39,6 @@ SUMMARY = (
     "keras export saved-model",
     "saved-model float32",
 )
-_NOTHING = ""
 _RUNTIMES: Mapping[str, str] = {
     "onnxruntime": "onnxruntime",
     "litert": "LiteRT with XNNPACK",
@@ -62,27 +78,26 @@ def summary(accurate: Results, timed: Results) -> str:
         timed: Run of the larger model.
     """
     top1, figures = _by_name(accurate), _by_name(timed)
-    names = (accurate.model["name"], timed.model["name"])
-    lines = [
-        ["runtime", "artifact", f"top-1, {names[0]}", f"size, {names[1]}", "p50", "÷ stock"],
-        ["---"] * 6,
-    ]
-    for name in SUMMARY:
-        if name not in top1 or name not in figures:
-            continue
-        row = figures[name]
-        accuracy, latency = top1[name].accuracy, _latency(row, 1, 1)
-        lines.append(
-            [
-                _RUNTIMES.get(row.candidate.runtime, row.candidate.runtime),
-                _name(row),
-                f"{accuracy.top1.value:.2%}" if accuracy else _NOTHING,
-                f"{row.size.bytes / 1e6:.2f} MB" if row.size else _NOTHING,
-                f"{latency.p50:.2f} ms" if latency else _NOTHING,
-                f"{latency.ratio.value:.2f}" if latency and latency.ratio else _NOTHING,
-            ]
-        )
-    return _as_table(lines)
+    table = build(
+        "summary",
+        "",
+        (
+            (Column("runtime", is_number=False), lambda pair: _runtime(pair[1])),
+            (Column("artifact", is_number=False), lambda pair: _artifact(pair[1])),
+            (
+                Column(f"top-1, {accurate.model['name']}"),
+                lambda pair: share_cell(pair[0].accuracy.top1 if pair[0].accuracy else None),
+            ),
+            (
+                Column(f"size, {timed.model['name']}"),
+                lambda pair: bytes_cell(pair[1].size.bytes if pair[1].size else None),
+            ),
+            (Column("p50"), lambda pair: _p50_at((1, 1), pair[1])),
+            (Column("÷ baseline"), lambda pair: ratio_cell(latency(pair[1], (1, 1)))),
+        ),
+        [(top1[name], figures[name]) for name in SUMMARY if name in top1 and name in figures],
+    )
+    return to_lines(table) if table else ""
 
 
 def _by_name(results: Results) -> dict[str, Row]:
@@ -111,89 +126,90 @@ def _heading(results: Results) -> str:
 
 
 def _table(results: Results) -> str:
-    has_accuracy = any(row.accuracy for row in results.rows)
-    threads = sorted({figures.threads for row in results.rows for figures in row.latencies})
-    batches = {figures.batch for row in results.rows for figures in row.latencies}
-    several = max(batches, default=1)
-    headings = ["runtime", "artifact", *(["top-1"] if has_accuracy else [])]
-    headings += ["agrees with Keras", "max difference", "size"]
-    for count in threads:
-        headings += [f"p50, {_threads(count)}", "÷ stock"]
-    if several > 1:
-        headings.append(f"images/s, batch {several}, {_threads(threads[-1])}")
-    headings += ["peak memory", "of roofline"]
-    lines = [headings, ["---"] * len(headings)]
-    # Below the table: a reason of several lines would squeeze its columns.
-    notes: list[str] = []
+    found = settings(results)
+    threads = sorted({threads for threads, _ in found})
+    several = (threads[-1], max(batch for _, batch in found)) if found else (1, 1)
     order = list(dict.fromkeys(row.candidate.runtime for row in results.rows))
-    for row in sorted(results.rows, key=lambda row: order.index(row.candidate.runtime)):
-        runtime = _RUNTIMES.get(row.candidate.runtime, row.candidate.runtime)
-        cells = [runtime, _name(row)]
-        reason = row.failure or row.skipped
-        if reason is not None:
-            kind = "failed" if row.failure else "skipped"
-            cells.append(kind)
-            notes.append(f"- {_name(row)} {kind}: {_escape(reason)}")
-            cells += [_NOTHING] * (len(headings) - len(cells))
-        else:
-            cells += _figures(row, threads, several, has_accuracy)
-        lines.append(cells)
-    return "\n\n".join((_as_table(lines), *(["\n".join(notes)] if notes else [])))
+
+    def top1(row: Row) -> Cell:
+        if row.failure is not None or row.skipped is not None:
+            return Cell("failed" if row.failure is not None else "skipped")
+        cell = share_cell(row.accuracy.top1 if row.accuracy else None)
+        return Cell(f"{cell.text} ({cell.note.split()[-2]} %)") if cell.note else cell
+
+    columns: list[tuple[Column, Callable[[Row], Cell]]] = [
+        (Column("runtime", is_number=False), _runtime),
+        (Column("artifact", is_number=False), _artifact),
+        (Column("top-1 (95 % interval)"), top1),
+        (
+            Column("agrees with Keras"),
+            lambda row: percent_cell(row.parity.top1_agreement if row.parity else None),
+        ),
+        (
+            Column("max difference"),
+            lambda row: (
+                difference_cell(row.parity.max_abs_difference) if row.parity else Cell(NOTHING)
+            ),
+        ),
+        (Column("size"), lambda row: bytes_cell(row.size.bytes if row.size else None)),
+    ]
+    for number in threads:
+        setting = (number, 1)
+        columns += [
+            (
+                Column(f"p50, {count(number, 'thread')}"),
+                functools.partial(_p50_at, setting),
+            ),
+            (
+                Column("÷ baseline (95 % interval)"),
+                functools.partial(_ratio_at, setting),
+            ),
+        ]
+    if several[1] > 1:
+        columns.append(
+            (
+                Column(f"images/s, {setting_name(*several)}"),
+                functools.partial(_throughput_at, several),
+            )
+        )
+    columns += [
+        (
+            Column("peak memory"),
+            lambda row: bytes_cell(row.start.rss_inference if row.start else None),
+        ),
+        (Column("of roofline"), lambda row: bar_cell(row.work.share if row.work else None)),
+    ]
+    rows = sorted(results.rows, key=lambda row: order.index(row.candidate.runtime))
+    table = build("all", "", columns, rows)
+    # Below the table: a reason of several lines would squeeze its columns.
+    notes = [
+        f"- {escape(row.candidate.name)} {top1(row).text}: {escape(row.failure or row.skipped or '')}"
+        for row in rows
+        if row.failure is not None or row.skipped is not None
+    ]
+    return "\n\n".join(filter(None, (to_lines(table) if table else "", "\n".join(notes))))
 
 
-def _as_table(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+def _runtime(row: Row) -> Cell:
+    return Cell(_RUNTIMES.get(row.candidate.runtime, row.candidate.runtime))
 
 
-def _figures(row: Row, threads: Sequence[int], several: int, has_accuracy: bool) -> Iterator[str]:
-    if has_accuracy:
-        yield _top1(row.accuracy.top1) if row.accuracy else _NOTHING
-    if row.parity is None:
-        yield from (_NOTHING, _NOTHING)
-    else:
-        yield f"{row.parity.top1_agreement:.2%}"
-        difference = row.parity.max_abs_difference
-        yield "not finite" if difference is None else f"{difference:.1e}"
-    yield f"{row.size.bytes / 1e6:.2f} MB" if row.size else _NOTHING
-    for count in threads:
-        figures = _latency(row, count, 1)
-        yield f"{figures.p50:.2f} ms" if figures else _NOTHING
-        yield _ratio(figures)
-    if several > 1:
-        figures = _latency(row, threads[-1], several)
-        yield f"{figures.throughput:.0f}" if figures else _NOTHING
-    yield f"{row.start.rss_inference / 1e6:.0f} MB" if row.start else _NOTHING
-    share = row.work.share if row.work else None
-    yield f"{share:.0%}" if share is not None else _NOTHING
+def _artifact(row: Row) -> Cell:
+    return Cell(row.candidate.name, kind="strong" if row.candidate.origin == "ours" else "")
 
 
-def _name(row: Row) -> str:
-    candidate = row.candidate
-    if candidate.origin == "ours":
-        return f"**{_escape(candidate.name)}**"
-    return _escape(candidate.name)
+def _p50_at(setting: Setting, row: Row) -> Cell:
+    figures = latency(row, setting)
+    return milliseconds_cell(figures.p50 if figures else None)
 
 
-def _latency(row: Row, threads: int, batch: int) -> LatencyFigures | None:
-    found = (each for each in row.latencies if (each.threads, each.batch) == (threads, batch))
-    return next(found, None)
+def _ratio_at(setting: Setting, row: Row) -> Cell:
+    figures = latency(row, setting)
+    cell = ratio_cell(figures, with_interval=True)
+    is_same = figures is not None and figures.verdict == "same"
+    return Cell(f"{cell.text}, same") if is_same else cell
 
 
-def _ratio(figures: LatencyFigures | None) -> str:
-    if figures is None or figures.ratio is None:
-        return _NOTHING
-    ratio = figures.ratio
-    text = f"{ratio.value:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"
-    return f"{text}, same" if figures.verdict == "same" else text
-
-
-def _top1(figure: Interval) -> str:
-    return f"{figure.value:.2%} ({figure.low:.1%}–{figure.high:.1%})"
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread" if count == 1 else f"{count} threads"
-
-
-def _escape(text: str) -> str:
-    return " ".join(text.split()).replace("|", r"\|").replace("<", r"\<")
+def _throughput_at(setting: Setting, row: Row) -> Cell:
+    figures = latency(row, setting)
+    return Cell(f"{figures.throughput:.0f}" if figures else NOTHING)

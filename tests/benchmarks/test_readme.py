@@ -30,15 +30,15 @@ def test_table_has_every_row_and_its_figures() -> None:
     columns, _, ours, failed = map(_cells, table)
     figures = dict(zip(columns, ours, strict=True))
     assert figures["artifact"] == "**onnx int8**"
-    assert figures["top-1"] == "80.00% (76.0%–83.0%)"
-    assert figures["agrees with Keras"] == "99.00%"
+    assert figures["top-1 (95 % interval)"] == "80.00 % (76.0–83.0 %)"
+    assert figures["agrees with Keras"] == "99.00 %"
     assert figures["size"] == "2.00 MB"
     assert figures["p50, 1 thread"] == "2.00 ms"
     assert figures["p50, 2 threads"] == "1.50 ms"
-    assert figures["images/s, batch 32, 2 threads"] == "1067"
-    assert figures["peak memory"] == "70 MB"
-    assert figures["of roofline"] == "40%"
-    assert ours[columns.index("p50, 1 thread") + 1] == "0.50 (0.48–0.52)"
+    assert figures["images/s, 2 threads, batch 32"] == "1067"
+    assert figures["peak memory"] == "70.00 MB"
+    assert figures["of roofline"] == "40 %"
+    assert ours[columns.index("p50, 1 thread") + 1] == "0.500 (0.480–0.520)"
     assert failed[2] == "failed"
     assert note == (
         r"- keras export onnx failed: /tmp/file.onnx refused: Erfc \| is no operator of ONNX"
@@ -61,7 +61,7 @@ def test_summary_joins_accuracy_and_times_by_candidate() -> None:
     )
     columns, _, *rows = (_cells(line) for line in summary(accurate, timed).splitlines())
     assert columns[2:4] == [f"top-1, {accurate.model['name']}", "size, large"]
-    assert rows == [["onnxruntime", "**onnx int8**", "80.00%", "2.00 MB", "2.00 ms", "0.50"]]
+    assert rows == [["onnxruntime", "**onnx int8**", "80.00 %", "2.00 MB", "2.00 ms", "0.50"]]
 
 
 def test_only_what_is_between_the_markers_changes() -> None:
@@ -91,8 +91,8 @@ def test_runs_are_stored_without_what_makes_them_large(tmp_path: Path) -> None:
     kept, full = read_results(stored[0]), some_results()
     assert tables([kept]) == tables([full]).replace("/tmp/file.onnx", "file.onnx")
     for small, large in zip(kept.rows[0].latencies, full.rows[0].latencies, strict=True):
-        assert len(small.samples) < len(large.samples) == large.rounds
-        assert (small.rounds, small.p50) == (large.rounds, large.p50)
+        assert len(small.samples) < len(large.samples) == large.calls
+        assert (small.calls, small.p50) == (large.calls, large.p50)
         ends = (min(small.samples), max(small.samples))
         assert ends == pytest.approx((min(large.samples), max(large.samples)), abs=1e-3)
     before = [page.read_text(encoding="utf-8") for page in (readme, benchmarks)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.suite.run import STATE_FILE, Request, measure
+from benchmarks.suite.run import RESULTS_FILE, Request, measure
 from tests.support.keras_models import TINY_MODEL
 from vitsd_export.measure.benchmark.results import read_results, write_results
 from vitsd_export.measure.benchmark.settings import Settings
@@ -100,7 +100,6 @@ def test_run_writes_its_reports_and_a_worse_one_is_told(small_model: Path, tmp_p
     assert results.rows[1].work is not None
     assert (output / "index.html").stat().st_size > 1000
     assert "litert float32" in (output / "report.md").read_text(encoding="utf-8")
-    assert not (output / STATE_FILE).exists()
     # Where the folders lie is nobody's business.
     assert results.command.startswith("python -m benchmarks --model small.keras --only 'litert")
 
@@ -121,7 +120,7 @@ def test_run_writes_its_reports_and_a_worse_one_is_told(small_model: Path, tmp_p
 def test_run_that_was_broken_off_goes_on(small_model: Path, tmp_path: Path) -> None:
     settings = Settings.quick(rounds=2, seconds=0.5, threads=(1,))
     request = Request(str(small_model), settings, tmp_path, only=("litert float32", "onnx float32"))
-    state = tmp_path / STATE_FILE
+    state = tmp_path / RESULTS_FILE
 
     def interrupt(message: str, done: float, total: float) -> None:
         if state.exists() and done > 0.4 * total:
@@ -130,12 +129,15 @@ def test_run_that_was_broken_off_goes_on(small_model: Path, tmp_path: Path) -> N
     broken = measure(request, "first", report=lambda _: None, progress=interrupt)
     assert broken.finished is None
     assert broken.rows
-    assert state.exists()
+    assert read_results(state) == broken
     said: list[str] = []
     whole = measure(
-        request, "second", report=said.append, progress=lambda message, done, total: None
+        request,
+        "second",
+        report=said.append,
+        progress=lambda message, done, total: said.append(message),
     )
-    assert any(line.startswith("going on with the run of") for line in said)
+    assert any(line.startswith("resuming the run of") for line in said)
     assert (whole.started, whole.command) == (broken.started, "second")
     assert whole.finished is not None
     assert len(whole.rows) == 4
@@ -147,4 +149,4 @@ def test_run_that_was_broken_off_goes_on(small_model: Path, tmp_path: Path) -> N
     for row in whole.rows:
         assert row.failure is None
         assert row.latencies
-    assert not state.exists()
+    assert read_results(state).started == whole.started

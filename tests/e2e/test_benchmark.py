@@ -58,7 +58,7 @@ def test_the_results_are_those_of_the_artifacts(
     rows = {row.candidate.name: row for row in results.rows}
     assert list(rows) == ["small.onnx", "small-int8.onnx", "small.tflite"]
     assert all(row.failure is None for row in rows.values())
-    assert rows["small-int8.onnx"].candidate.peer == "small.onnx"
+    assert rows["small-int8.onnx"].candidate.baseline == "small.onnx"
     assert rows["small-int8.onnx"].candidate.scheme == "int8"
     assert results.finished is not None
     assert results.command.startswith("vitsd-export benchmark")

@@ -8,9 +8,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from tests.support.benchmark_results import HOSTILE, latency, realistic, results, row, unusual
-from vitsd_export.measure.benchmark.results import Results
-from vitsd_export.reports.compare import compare_results
-from vitsd_export.reports.markdown import comparison_to_markdown, escape, to_markdown
+from vitsd_export.reports.markdown import escape, to_markdown
 from vitsd_export.reports.wording import plain
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -61,10 +59,10 @@ def test_cells_are_the_figures() -> None:
         "top-1",
         "agrees",
         "p50",
-        "by peer",
+        "÷ baseline",
         "it is",
         "size",
-        "of limit",
+        "of roofline",
     ]
     rows = {cells[0]: cells[1:] for cells in summary[1:]}
     expected = ["79.38 %", "99.36 %", "6.34 ms", "0.45", "faster", "22.09 MB", "60 %"]
@@ -114,22 +112,3 @@ def test_escaped_text_is_text(text: str) -> None:
 def test_escaping_leaves_figures_alone() -> None:
     for text in ("0.45 (0.43–0.47)", "-1.5 %", "saved_model", "int8, 2.0 MB", "tf.lite"):
         assert escape(text) == text
-
-
-def test_a_comparison_parses() -> None:
-    old = realistic()
-    new = results(
-        *(row(each.candidate.name, failure="crashed") for each in old.rows[:3]), model=old.model
-    )
-    markdown = comparison_to_markdown(compare_results(old, new))
-    states = tables_of(markdown)[0]
-    assert ["onnx float32", "fails now", "crashed"] in states
-    assert "Regressed" in markdown
-
-
-def test_an_unchanged_comparison_says_so() -> None:
-    run: Results = realistic()
-    markdown = comparison_to_markdown(compare_results(run, run))
-    assert tables_of(markdown) == []
-    assert "No regression" in markdown
-    assert "Within the tolerance: 64 times" in markdown

@@ -1,8 +1,11 @@
 """Pictures of runs."""
 
+import itertools
 import sys
 from pathlib import Path
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +13,7 @@ from PIL import Image
 from tests.support.benchmark_results import latency, realistic, results, row, unusual
 from vitsd_export.errors import EnvironmentProblem
 from vitsd_export.measure.benchmark.results import Work
-from vitsd_export.reports.plots import write_plots
+from vitsd_export.reports.plots import pareto_front, write_plots
 
 GREEN, ORANGE, BLUE = (0, 158, 115), (213, 94, 0), (0, 114, 178)
 
@@ -41,7 +44,11 @@ def test_every_run_is_drawn(name: str, tmp_path: Path) -> None:
     run = unusual()[name]
     for path in write_plots(run, tmp_path):
         assert pixels(path).std() > 1
-    assert {path.name for path in tmp_path.iterdir()} <= {"pareto.png", "ratios.png", "limit.png"}
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        "pareto.png",
+        "ratios.png",
+        "roofline.png",
+    }
 
 
 def test_what_cannot_be_shown_is_not_written(tmp_path: Path) -> None:
@@ -52,7 +59,7 @@ def test_what_cannot_be_shown_is_not_written(tmp_path: Path) -> None:
 def test_bars_are_as_long_as_the_ratios(tmp_path: Path) -> None:
     ratios = (0.5, 0.25, 0.8)
     rows = [
-        row(f"a{value}", peer="b", latencies=(latency(1.0, ratio=(value, value, value)),))
+        row(f"a{value}", baseline="b", latencies=(latency(1.0, ratio=(value, value, value)),))
         for value in ratios
     ]
     write_plots(results(*rows), tmp_path)
@@ -68,12 +75,26 @@ def test_slower_ones_stand_out(tmp_path: Path) -> None:
     assert len(longest_run(picture, ORANGE)) == 1
 
 
-def test_bars_of_the_limit_are_as_long_as_the_shares(tmp_path: Path) -> None:
+def test_bars_of_the_roofline_are_as_long_as_the_shares(tmp_path: Path) -> None:
     shares = (0.9, 0.3, 1.2)
     rows = [row(f"a{share}", work=Work({}, 1, 1.0, share)) for share in shares]
     (path,) = write_plots(results(*rows), tmp_path)
     bars = longest_run(pixels(path), BLUE)
     assert np.array(bars) / bars[0] == pytest.approx(np.array(shares) / 0.9, rel=0.02)
+
+
+def test_front_is_what_no_other_beats() -> None:
+    points = [(3.0, 0.9), (1.0, 0.5), (2.0, 0.5), (2.0, 0.8), (4.0, 0.9), (1.0, 0.5)]
+    assert pareto_front(points) == [(1.0, 0.5), (2.0, 0.8), (3.0, 0.9)]
+
+
+@hypothesis.given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1))
+def test_front_beats_all_others(points: list[tuple[int, int]]) -> None:
+    front = pareto_front(points)
+    assert set(front) <= set(points)
+    for x, y in points:
+        assert any(a <= x and b >= y for a, b in front)
+    assert all(a < c and b < d for (a, b), (c, d) in itertools.pairwise(front))
 
 
 def test_missing_matplotlib_names_the_extra(

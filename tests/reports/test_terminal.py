@@ -97,12 +97,38 @@ def test_names_are_no_markup() -> None:
     ],
 )
 def test_verdicts_are_said_plainly(ratio: tuple[float, float, float], word: str) -> None:
-    run = results(row("ours", peer="theirs", latencies=(latency(2.0, ratio=ratio),)))
+    run = results(row("ours", baseline="theirs", latencies=(latency(2.0, ratio=ratio),)))
     assert word in printed(run, is_terminal=False)
 
 
 def test_broken_off_run_says_so() -> None:
     assert "broken off" in printed(results(row(), finished=None), is_terminal=False)
+
+
+def compared(old: Results, new: Results) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=100, force_terminal=True, color_system=None)
+    print_comparison(compare_results(old, new), console)
+    return stream.getvalue()
+
+
+def test_a_comparison_names_what_fails() -> None:
+    old = realistic()
+    new = results(
+        *(row(each.candidate.name, failure="crashed") for each in old.rows[:3]), model=old.model
+    )
+    text = compared(old, new)
+    (line,) = (line for line in text.splitlines() if line.startswith("onnx float32"))
+    assert line.split() == ["onnx", "float32", "state", "fails", "now", "crashed"]
+    assert "Regressed" in text
+
+
+def test_an_unchanged_comparison_says_so() -> None:
+    text = compared(realistic(), realistic())
+    assert "What changed" not in text
+    assert "No regression" in text
+    # Of 16 candidates four times, two accuracies, the agreement and the size.
+    assert "Within the tolerance: 128 figures" in text
 
 
 @pytest.mark.parametrize("name", unusual())
@@ -113,9 +139,6 @@ def test_comparisons_fit_a_terminal(name: str) -> None:
         row(HOSTILE[9]),
         model=old.model,
     )
-    stream = io.StringIO()
-    console = Console(file=stream, width=100, force_terminal=True, color_system=None)
-    print_comparison(compare_results(old, new), console)
-    text = stream.getvalue()
+    text = compared(old, new)
     assert max(cell_len(line) for line in text.splitlines()) <= 100
     assert not {letter for letter in text if unicodedata.category(letter) == "Cc"} - {"\n"}

@@ -29,7 +29,7 @@ from vitsd_export.measure.benchmark.results import (
     WorstImage,
 )
 
-# Name, runtime, name of the peer, p50 on one thread, top-1, agreement and bytes: about what a run gives.
+# Name, runtime, name of the baseline, p50 on one thread, top-1, agreement and bytes: about what a run gives.
 _TF2ONNX, _TFLITE = "stock tf2onnx float32", "stock tf.lite float32"
 _CANDIDATES: list[tuple[str, str, str | None, float, float, float, int]] = [
     ("keras (tensorflow)", "keras-tensorflow", None, 61.0, 0.7934, 1.0, 87_400_000),
@@ -94,7 +94,7 @@ def latency(
     return LatencyFigures(
         batch=batch,
         threads=threads,
-        rounds=rounds,
+        calls=rounds,
         p50=p50,
         p90=float(np.percentile(samples, 90)),
         p99=float(np.percentile(samples, 99)),
@@ -108,7 +108,7 @@ def latency(
 def row(name: str = "onnx int8", **changes: Any) -> Row:
     """A row with nothing but its candidate, and what is given."""
     known = {"runtime": "onnxruntime", "format": "onnx"}
-    keys = ("runtime", "format", "scheme", "origin", "path", "peer", "tool")
+    keys = ("runtime", "format", "scheme", "origin", "path", "baseline", "tool")
     known |= {key: changes.pop(key) for key in keys if key in changes}
     return Row(Candidate(name, **known), **changes)
 
@@ -159,16 +159,16 @@ def realistic() -> Results:
     """A run as it comes out: sixteen candidates, four settings, one failure, one skipped."""
     medians = {name: p50 for name, _, _, p50, *_ in _CANDIDATES}
     rows = []
-    for place, (name, runtime, peer, p50, top1, agreement, size) in enumerate(_CANDIDATES):
+    for place, (name, runtime, baseline, p50, top1, agreement, size) in enumerate(_CANDIDATES):
         origin = "stock" if name.startswith("stock") else "ours"
         format_name = _FORMATS.get(runtime, "tflite")
         latencies = []
         for threads, batch in ((1, 1), (1, 8), (2, 1), (2, 8)):
             factor = batch**0.9 / threads**0.6
             ratio = None
-            if peer is not None:
-                by_peer = p50 / medians[peer]
-                ratio = (by_peer, by_peer * 0.985, by_peer * 1.02)
+            if baseline is not None:
+                by_baseline = p50 / medians[baseline]
+                ratio = (by_baseline, by_baseline * 0.985, by_baseline * 1.02)
             seed = 100 * place + 10 * threads + batch
             latencies.append(
                 latency(p50 * factor, batch=batch, threads=threads, ratio=ratio, seed=seed)
@@ -180,7 +180,7 @@ def realistic() -> Results:
                 runtime=runtime,
                 format=format_name,
                 origin=origin,
-                peer=peer,
+                baseline=baseline,
                 tool="tf2onnx 1.17.0" if origin == "stock" else None,
                 versions={"onnxruntime": "1.31.1"}
                 if format_name == "onnx"
@@ -234,7 +234,7 @@ def hostile() -> Results:
                 text,
                 runtime=text,
                 tool=text,
-                peer=HOSTILE[0] if place else None,
+                baseline=HOSTILE[0] if place else None,
                 versions={text: text},
                 size=Size(10**place, 0),
                 parity=ParityFigures(1, None, None, 0.5, None, None, worst_images(2, HOSTILE)),

@@ -36,10 +36,10 @@ def some_latency(
     )
 
 
-def some_row(name: str = "onnx int8", peer: str | None = None, path: str | None = None) -> Row:
+def some_row(name: str = "onnx int8", baseline: str | None = None, path: str | None = None) -> Row:
     """A row with every figure."""
     candidate = Candidate(
-        name, "onnxruntime", "onnx", "int8", path=path or "/tmp/file.onnx", peer=peer
+        name, "onnxruntime", "onnx", "int8", path=path or "/tmp/file.onnx", baseline=baseline
     )
     worst = WorstImage(3, 0.1, 0.01, "cat", "cat", 0.8, "dog", 0.6, "iVBORw0KGgo=")
     return Row(

@@ -2,9 +2,9 @@
 
 Definitions, for a candidate of the same name in both runs:
 
-- **Time** at a batch size and number of threads. Where both runs have a ratio to the same peer, the ratios
-  are compared: the peer ran in the same minutes on the same machine, so that what differs between the
-  machines, or between two days of one, falls out. Else the medians are compared, and the change says so;
+- **Time** at a batch size and number of threads. Where both runs have a ratio to the same baseline, the
+  ratios are compared: the baseline ran in the same minutes on the same machine, so that what differs between
+  the machines, or between two days of one, falls out. Else the medians are compared, and the change says so;
   those of different machines (another processor, other instruction sets or number of cores) are not
   compared at all. The change is new / old - 1. It is `slower` if it is above the tolerance t and its 95 %
   interval lies above 0; `faster` if it is below 1 / (1 + t) - 1 and its interval lies below 0; else
@@ -21,6 +21,7 @@ tools made, and the Keras model itself, are shown and not counted; so is what va
 because a run may be asked for less.
 """
 
+import dataclasses
 import itertools
 import math
 import statistics
@@ -30,94 +31,92 @@ from typing import Literal
 
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.measure.benchmark.results import Interval, LatencyFigures, Results, Row
-from vitsd_export.reports.wording import plain, state
+from vitsd_export.reports.table import Cell, Column, Table
+from vitsd_export.reports.tables import Setting, build
+from vitsd_export.reports.wording import (
+    VERDICTS,
+    count,
+    data_size,
+    milliseconds,
+    percent,
+    plain,
+    setting_name,
+    state,
+)
 
-# A tenth: two runs of the same files on a shared machine stay within it where each has a peer.
+# A tenth: two runs of the same files on a shared machine stay within it where each has a baseline.
 DEFAULT_TOLERANCE = 0.1
 # Percentage points. One image of 500 is 0.2.
 DEFAULT_ACCURACY_TOLERANCE = 0.5
 _NORMAL_95 = 1.959964
+Verdict = Literal[
+    "failing",
+    "slower",
+    "less",
+    "larger",
+    "same",
+    "recovered",
+    "faster",
+    "more",
+    "smaller",
+    "vanished",
+    "new",
+    "skipped",
+]
+# The gravest first, as the table has them. What makes a run worse, then the rest.
+_WORSE: dict[Verdict, str] = {
+    "failing": "fails now",
+    "slower": VERDICTS["slower"],
+    "less": "less accurate",
+    "larger": "larger",
+}
+_BETTER: dict[Verdict, str] = {
+    "recovered": "works again",
+    "faster": VERDICTS["faster"],
+    "more": "more accurate",
+    "smaller": "smaller",
+}
+_WORDS: dict[Verdict, str] = {
+    **_WORSE,
+    "same": VERDICTS["same"],
+    **_BETTER,
+    "vanished": "vanished",
+    "new": "new",
+    "skipped": "skipped now",
+}
 
 
 @dataclass(frozen=True)
-class LatencyChange:
-    """A candidate's time at one setting, then and now.
+class Change:
+    """A figure or the state of a candidate, then and now.
 
     Attributes:
         candidate: Its name.
-        is_ours: False for what another tool made, and for the Keras model.
-        threads: Threads of the runtime.
-        batch: Images in a call.
-        basis: `ratio` to the peer in the same run, or `p50` in milliseconds.
-        old: The figure then.
-        new: The figure now.
-        change: new / old - 1, with its 95 % interval.
+        is_ours: False for what another tool made, and for the Keras model: these do not count.
+        figure: `ratio` to the baseline, `p50`, `top-1`, `top-5`, `agreement`, `size` or `state`.
         verdict: See the module.
-    """
-
-    candidate: str
-    is_ours: bool
-    threads: int
-    batch: int
-    basis: Literal["ratio", "p50"]
-    old: float
-    new: float
-    change: Interval
-    verdict: Literal["faster", "slower", "same"]
-
-
-@dataclass(frozen=True)
-class AccuracyChange:
-    """A candidate's accuracy or agreement, then and now, as shares.
-
-    Attributes:
-        candidate: Its name.
-        is_ours: False for what another tool made.
-        figure: `top-1`, `top-5` or `agreement`.
-        old: The share then.
-        new: The share now.
-        verdict: `more` or `less` beyond the tolerance, else `same`.
-    """
-
-    candidate: str
-    is_ours: bool
-    figure: str
-    old: float
-    new: float
-    verdict: Literal["more", "less", "same"]
-
-    @property
-    def points(self) -> float:
-        """The change in percentage points."""
-        return 100 * (self.new - self.old)
-
-
-@dataclass(frozen=True)
-class SizeChange:
-    """A candidate's bytes on disk, then and now."""
-
-    candidate: str
-    is_ours: bool
-    old: int
-    new: int
-    verdict: Literal["larger", "smaller", "same"]
-
-
-@dataclass(frozen=True)
-class StateChange:
-    """A candidate that is in one run alone, or that was measured in one alone.
-
-    Attributes:
-        candidate: Its name.
-        is_ours: False for what another tool made.
-        what: `vanished` and `new`; `failing` and `recovered`; `skipped`, measured before.
+        old: The figure then; None of a state.
+        new: The figure now.
+        change: new / old - 1 with its 95 % interval, of a time.
+        setting: Threads and images a call, of a time.
         reason: Why it failed or was skipped.
     """
 
     candidate: str
     is_ours: bool
-    what: Literal["vanished", "new", "failing", "recovered", "skipped"]
+    figure: str
+    verdict: Verdict
+    old: float | None = None
+    new: float | None = None
+    change: Interval | None = None
+    setting: Setting | None = None
     reason: str = ""
+
+    @property
+    def points(self) -> float:
+        """The change of a share in percentage points."""
+        # Shares of the same images: what is beyond their last digits is rounding.
+        return round(100 * ((self.new or 0.0) - (self.old or 0.0)), 9)
 
 
 @dataclass(frozen=True)
@@ -127,50 +126,107 @@ class Comparison:
     Attributes:
         tolerance: Relative change of time and size that is let pass.
         accuracy_tolerance: Loss in percentage points that is let pass.
-        latencies: Every time that could be compared.
-        accuracies: Every accuracy that could be compared.
-        sizes: Every size that could be compared.
-        states: What is in one run alone.
+        changes: Everything that could be compared, also what stayed the same.
         notes: What could not be compared, and why.
     """
 
     tolerance: float
     accuracy_tolerance: float
-    latencies: tuple[LatencyChange, ...]
-    accuracies: tuple[AccuracyChange, ...]
-    sizes: tuple[SizeChange, ...]
-    states: tuple[StateChange, ...]
+    changes: tuple[Change, ...]
     notes: tuple[str, ...]
-
-    @property
-    def slower(self) -> tuple[LatencyChange, ...]:
-        return tuple(change for change in self.latencies if change.verdict == "slower")
-
-    @property
-    def faster(self) -> tuple[LatencyChange, ...]:
-        return tuple(change for change in self.latencies if change.verdict == "faster")
-
-    @property
-    def less_accurate(self) -> tuple[AccuracyChange, ...]:
-        return tuple(change for change in self.accuracies if change.verdict == "less")
-
-    @property
-    def more_accurate(self) -> tuple[AccuracyChange, ...]:
-        return tuple(change for change in self.accuracies if change.verdict == "more")
-
-    @property
-    def larger(self) -> tuple[SizeChange, ...]:
-        return tuple(change for change in self.sizes if change.verdict == "larger")
-
-    @property
-    def newly_failing(self) -> tuple[StateChange, ...]:
-        return tuple(change for change in self.states if change.what == "failing")
 
     @property
     def regressed(self) -> bool:
         """Whether a candidate of ours is slower, less accurate, larger or newly failing."""
-        groups = (self.slower, self.less_accurate, self.larger, self.newly_failing)
-        return any(change.is_ours for group in groups for change in group)
+        return any(change.is_ours and change.verdict in _WORSE for change in self.changes)
+
+    @property
+    def conclusion(self) -> str:
+        """In a sentence whether the new run is worse."""
+        ours = [change for change in self.changes if change.is_ours]
+        limits = (
+            f"beyond {100 * self.tolerance:g} % of time or size, or "
+            f"{self.accuracy_tolerance:g} points of accuracy"
+        )
+        if self.regressed:
+            found = [
+                f"{len(names)} {word}"
+                for verdict, word in _WORSE.items()
+                if (names := {each.candidate for each in ours if each.verdict == verdict})
+            ]
+            return f"Regressed {limits}: {', '.join(found)}."
+        compared = {change.candidate for change in ours if change.figure != "state"}
+        if not compared:
+            return "Nothing of ours could be compared."
+        return f"No regression {limits}, in {count(len(compared), 'candidate')} of ours."
+
+    @property
+    def unchanged(self) -> str:
+        """In a sentence how much stayed within the tolerance; empty if nothing did."""
+        same = sum(not self._is_notable(change) for change in self.changes)
+        return f"Within the tolerance: {count(same, 'figure')}." if same else ""
+
+    def table(self) -> Table | None:
+        """Returns the table of what changed, the gravest first."""
+        order = list(_WORDS)
+        return build(
+            "changes",
+            "What changed",
+            (
+                (Column("candidate", is_number=False), _name),
+                (Column("figure", is_number=False), _figure),
+                (Column("old"), lambda change: _value(change, change.old)),
+                (Column("new"), lambda change: _value(change, change.new)),
+                (Column("change (95 % interval)"), _difference),
+                (Column("it is", is_number=False), _verdict),
+                (Column("reason", is_number=False), lambda change: Cell(plain(change.reason))),
+            ),
+            sorted(
+                filter(self._is_notable, self.changes),
+                key=lambda change: order.index(change.verdict),
+            ),
+        )
+
+    def _is_notable(self, change: Change) -> bool:
+        """Says whether a figure is shown: a large change of a time that may be chance is, too."""
+        is_large = change.change is not None and abs(change.change.value) > self.tolerance
+        return change.verdict != "same" or is_large
+
+
+def _name(change: Change) -> Cell:
+    return Cell(plain(change.candidate) + ("" if change.is_ours else " (not counted)"))
+
+
+def _figure(change: Change) -> Cell:
+    titles = {"ratio": "p50 ÷ baseline", "p50": "p50 alone"}
+    where = f", {setting_name(*change.setting)}" if change.setting else ""
+    return Cell(titles.get(change.figure, change.figure) + where)
+
+
+def _value(change: Change, value: float | None) -> Cell:
+    if value is None:
+        return Cell("")
+    ways = {"ratio": lambda ratio: f"{ratio:.3f}", "p50": milliseconds, "size": data_size}
+    return Cell(ways.get(change.figure, percent)(value), value)
+
+
+def _difference(change: Change) -> Cell:
+    if change.old is None or change.new is None:
+        return Cell("")
+    if change.change is not None:
+        value, low, high = (
+            100 * share for share in (change.change.value, change.change.low, change.change.high)
+        )
+        return Cell(f"{value:+.1f} % ({low:+.1f}…{high:+.1f})", value)
+    if change.figure == "size":
+        relative = 100 * (change.new / change.old - 1) if change.old else math.inf
+        return Cell(f"{relative:+.1f} %", relative)
+    return Cell(f"{change.points:+.2f} points", change.points)
+
+
+def _verdict(change: Change) -> Cell:
+    kind = "bad" if change.verdict in _WORSE else "good" if change.verdict in _BETTER else ""
+    return Cell(_WORDS[change.verdict], kind=kind)
 
 
 def compare_results(
@@ -208,32 +264,33 @@ def compare_results(
         if name in before and state(row) == state(before[name]) == "measured"
     ]
     same_machine, same_images = _is_same_machine(old, new), _has_same_images(old, new)
-    latencies = [
+    times = [
         change
         for pair in pairs
         for change in _latency_changes(*pair, same_machine=same_machine, tolerance=tolerance)
     ]
-    compared = {(change.candidate, change.threads, change.batch) for change in latencies}
-    accuracies = [
+    others = [
         change
         for pair in pairs
-        if same_images
-        for change in _accuracy_changes(*pair, accuracy_tolerance)
+        for change in (
+            *(_accuracy_changes(*pair, accuracy_tolerance) if same_images else ()),
+            *_size_changes(*pair, tolerance),
+        )
     ]
-    sizes = [change for pair in pairs for change in _size_changes(*pair, tolerance)]
-    left_out = sum(
-        (row.candidate.name, *setting) not in compared
-        for earlier, row in pairs
-        for setting in _settings(earlier).keys() & _settings(row).keys()
-    )
+    in_both = sum(len(_settings(earlier).keys() & _settings(row).keys()) for earlier, row in pairs)
     return Comparison(
         tolerance,
         accuracy_tolerance,
-        tuple(latencies),
-        tuple(accuracies),
-        tuple(sizes),
-        tuple(_state_changes(before, after)),
-        tuple(_notes(old, new, left_out, same_machine=same_machine, same_images=same_images)),
+        (*_state_changes(before, after), *times, *others),
+        tuple(
+            _notes(
+                old,
+                new,
+                in_both - len(times),
+                same_machine=same_machine,
+                same_images=same_images,
+            )
+        ),
     )
 
 
@@ -282,7 +339,7 @@ def _log_distance(low: float, high: float) -> float:
 
 def _latency_changes(
     earlier: Row, row: Row, *, same_machine: bool, tolerance: float
-) -> Iterator[LatencyChange]:
+) -> Iterator[Change]:
     before = _settings(earlier)
     for setting, figures in _settings(row).items():
         if setting not in before:
@@ -290,23 +347,22 @@ def _latency_changes(
         found = _comparable(earlier, row, before[setting], figures, same_machine)
         if found is None:
             continue
-        basis, old, new = found
+        figure, old, new = found
         change = relative_change(old, new)
-        verdict: Literal["faster", "slower", "same"] = "same"
+        verdict: Verdict = "same"
         if change.value > tolerance and change.low > 0:
             verdict = "slower"
         elif change.value < 1 / (1 + tolerance) - 1 and change.high < 0:
             verdict = "faster"
-        yield LatencyChange(
+        yield Change(
             row.candidate.name,
             _is_ours(row),
-            figures.threads,
-            figures.batch,
-            basis,
+            figure,
+            verdict,
             old.value,
             new.value,
             change,
-            verdict,
+            setting,
         )
 
 
@@ -314,8 +370,8 @@ def _comparable(
     earlier: Row, row: Row, old: LatencyFigures, new: LatencyFigures, same_machine: bool
 ) -> tuple[Literal["ratio", "p50"], Interval, Interval] | None:
     """Returns the two figures to compare, and what they are; None if nothing fair is left."""
-    same_peer = earlier.candidate.peer == row.candidate.peer
-    if old.ratio is not None and new.ratio is not None and same_peer:
+    same_baseline = earlier.candidate.baseline == row.candidate.baseline
+    if old.ratio is not None and new.ratio is not None and same_baseline:
         if old.ratio.value <= 0 or new.ratio.value <= 0:
             return None
         return "ratio", old.ratio, new.ratio
@@ -328,7 +384,7 @@ def _comparable(
     )
 
 
-def _accuracy_changes(earlier: Row, row: Row, tolerance: float) -> Iterator[AccuracyChange]:
+def _accuracy_changes(earlier: Row, row: Row, tolerance: float) -> Iterator[Change]:
     then, now = earlier.accuracy, row.accuracy
     figures: list[tuple[str, float | None, float | None]] = []
     if then is not None and now is not None and then.images == now.images:
@@ -342,46 +398,46 @@ def _accuracy_changes(earlier: Row, row: Row, tolerance: float) -> Iterator[Accu
     for name, old, new in figures:
         if old is None or new is None:
             continue
-        # Shares of the same images: what is beyond their last digits is rounding.
-        points = round(100 * (new - old), 9)
-        verdict: Literal["more", "less", "same"] = "same"
-        if points < -tolerance:
+        change = Change(row.candidate.name, _is_ours(row), name, "same", old, new)
+        verdict: Verdict = "same"
+        if change.points < -tolerance:
             verdict = "less"
-        elif points > tolerance:
+        elif change.points > tolerance:
             verdict = "more"
-        yield AccuracyChange(row.candidate.name, _is_ours(row), name, old, new, verdict)
+        yield dataclasses.replace(change, verdict=verdict)
 
 
-def _size_changes(earlier: Row, row: Row, tolerance: float) -> Iterator[SizeChange]:
+def _size_changes(earlier: Row, row: Row, tolerance: float) -> Iterator[Change]:
     if earlier.size is None or row.size is None:
         return
     old, new = earlier.size.bytes, row.size.bytes
-    verdict: Literal["larger", "smaller", "same"] = "same"
+    verdict: Verdict = "same"
     if new > old * (1 + tolerance):
         verdict = "larger"
     elif new < old / (1 + tolerance):
         verdict = "smaller"
-    yield SizeChange(row.candidate.name, _is_ours(row), old, new, verdict)
+    yield Change(row.candidate.name, _is_ours(row), "size", verdict, old, new)
 
 
-def _state_changes(before: dict[str, Row], after: dict[str, Row]) -> Iterator[StateChange]:
+def _state_changes(before: dict[str, Row], after: dict[str, Row]) -> Iterator[Change]:
+    def change(row: Row, verdict: Verdict) -> Change:
+        reason = row.failure or row.skipped or ""
+        return Change(row.candidate.name, _is_ours(row), "state", verdict, reason=reason)
+
     for name, row in before.items():
         if name not in after and state(row) == "measured":
-            yield StateChange(name, _is_ours(row), "vanished")
+            yield change(row, "vanished")
     for name, row in after.items():
-        is_ours, now = _is_ours(row), state(row)
-        reason = row.failure or row.skipped or ""
-        if name not in before:
-            yield StateChange(name, is_ours, "new", reason)
-            continue
-        then = state(before[name])
-        if now == "failed" and then != "failed":
+        now, then = state(row), state(before[name]) if name in before else None
+        if then is None:
+            yield change(row, "new")
+        elif now == "failed" and then != "failed":
             # One that was skipped has never been seen to work.
-            yield StateChange(name, is_ours, "failing" if then == "measured" else "new", reason)
+            yield change(row, "failing" if then == "measured" else "new")
         elif now == "measured" and then != "measured":
-            yield StateChange(name, is_ours, "recovered" if then == "failed" else "new")
+            yield change(row, "recovered" if then == "failed" else "new")
         elif now == "skipped" and then == "measured":
-            yield StateChange(name, is_ours, "skipped", reason)
+            yield change(row, "skipped")
 
 
 def _notes(
@@ -390,12 +446,12 @@ def _notes(
     if not same_machine:
         yield (
             f"The machines differ (then {old.machine.processor}, {old.machine.cores} cores; now "
-            f"{new.machine.processor}, {new.machine.cores} cores): only ratios to a peer of the same "
+            f"{new.machine.processor}, {new.machine.cores} cores): only ratios to a baseline of the same "
             "run are compared."
         )
     if left_out:
         yield (
-            f"{left_out} of the times in both runs could not be compared: no ratio to the same peer in "
+            f"{left_out} of the times in both runs could not be compared: no ratio to the same baseline in "
             "both, and milliseconds of another machine, or none above zero."
         )
     if not same_images:
@@ -407,7 +463,7 @@ def _notes(
             yield f"The {name} run was broken off: not all of it was measured."
 
 
-def _settings(row: Row) -> dict[tuple[int, int], LatencyFigures]:
+def _settings(row: Row) -> dict[Setting, LatencyFigures]:
     return {(figures.threads, figures.batch): figures for figures in row.latencies}
 
 

@@ -38,7 +38,7 @@ def findings(results: Results, setting: Setting | None) -> list[str]:
         verdicts = Counter(figures.verdict for figures, _ in timed if figures.verdict is not None)
         if verdicts:
             told = [f"{verdicts[name]} {word}" for name, word in VERDICTS.items() if verdicts[name]]
-            sentences.append(f"Beside their peers: {', '.join(told)}.")
+            sentences.append(f"Compared with their baselines: {', '.join(told)}.")
     shares = [
         (row.work.share, row)
         for row in measured
@@ -47,7 +47,7 @@ def findings(results: Results, setting: Setting | None) -> list[str]:
     if shares:
         share, row = max(shares, key=lambda pair: pair[0])
         sentences.append(
-            f"Nearest to the machine's limit: {plain(row.candidate.name)}, {percent(share, 0)}."
+            f"Nearest to the roofline: {plain(row.candidate.name)}, {percent(share, 0)}."
         )
     agreements = [
         (row.parity.top1_agreement, row)

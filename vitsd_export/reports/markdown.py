@@ -1,16 +1,12 @@
-"""A benchmark run, or two beside each other, as Markdown (CommonMark with GitHub's tables)."""
+"""A benchmark run as Markdown (CommonMark with GitHub's tables)."""
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from vitsd_export.measure.benchmark.results import Results
-from vitsd_export.reports import comparison_tables, tables
-from vitsd_export.reports.table import Table
+from vitsd_export.reports.table import Cell, Table
+from vitsd_export.reports.tables import all_tables
 from vitsd_export.reports.wording import data_name, headline, machine_name, plain, versions, when
-
-if TYPE_CHECKING:
-    from vitsd_export.reports.compare import Comparison
 
 # What has a meaning wherever it stands, and the bar that ends a cell. A backslash before any of these is the
 # character itself; an underscore within a word means nothing.
@@ -21,25 +17,11 @@ _LEADING = re.compile(r"^(\d*)([-+=.)])(?=[\s=-]|$)")
 
 def to_markdown(results: Results) -> str:
     """Returns the tables of a run, and below them the command, date, machine and versions."""
-    found = tables.settings(results)
-    all_tables = [tables.summary(results, found[0] if found else None), tables.latencies(results)]
-    make = (tables.parity, tables.accuracy, tables.start, tables.delegation, tables.limit)
-    all_tables += [function(results) for function in (*make, tables.speeds, tables.failures)]
     parts = [f"# {escape(headline(results))}"]
-    parts += [_section(table) for table in all_tables if table is not None]
+    parts += [_section(table) for table in all_tables(results)]
     if not results.rows:
         parts.append("No candidate was measured.")
     parts.append(_provenance(results))
-    return "\n\n".join(parts) + "\n"
-
-
-def comparison_to_markdown(comparison: "Comparison") -> str:
-    """Returns what changed between two runs, and what it comes to."""
-    parts = ["# What changed", f"**{escape(comparison_tables.conclusion(comparison))}**"]
-    parts += [_section(table) for table in comparison_tables.comparison_tables(comparison)]
-    notes = [*comparison.notes, comparison_tables.unchanged(comparison)]
-    if any(notes):
-        parts.append(_list(filter(None, notes)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -50,19 +32,23 @@ def escape(text: str) -> str:
 
 
 def _section(table: Table) -> str:
-    lines = [f"## {escape(table.title)}", ""]
-    lines.append(_line(column.title for column in table.columns))
-    lines.append(
-        "|" + "|".join(" ---: " if column.is_number else " --- " for column in table.columns) + "|"
-    )
-    lines += [_line(cell.text for cell in row) for row in table.rows]
-    if table.note:
-        lines += ["", escape(table.note)]
-    return "\n".join(lines)
+    note = f"\n\n{escape(table.note)}" if table.note else ""
+    return f"## {escape(table.title)}\n\n{to_lines(table)}{note}"
 
 
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(escape(cell) for cell in cells) + " |"
+def to_lines(table: Table) -> str:
+    """Returns the lines of a table, without its title and note."""
+    lines = [
+        [escape(column.title) for column in table.columns],
+        ["---:" if column.is_number else "---" for column in table.columns],
+        *([_text(cell) for cell in row] for row in table.rows),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _text(cell: Cell) -> str:
+    text = escape(cell.text)
+    return f"**{text}**" if cell.kind == "strong" else text
 
 
 def _list(items: Iterable[str]) -> str:

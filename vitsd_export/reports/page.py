@@ -8,28 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from vitsd_export._internal.atomic_write import publish, staging
+from vitsd_export.errors import EnvironmentProblem
 from vitsd_export.measure.benchmark.results import Results, WorstImage
 from vitsd_export.reports import tables
-from vitsd_export.reports.distributions import Distributions, distributions
+from vitsd_export.reports.drawing import drawing, to_svg
 from vitsd_export.reports.findings import findings
-from vitsd_export.reports.pareto import pareto
-from vitsd_export.reports.pareto_drawing import Drawing, draw
+from vitsd_export.reports.plots import draw_pareto, draw_times
 from vitsd_export.reports.table import Table
 from vitsd_export.reports.wording import (
     data_name,
     machine_name,
     percent,
     plain,
-    runtime_name,
     setting_name,
-    significant,
     small,
     versions,
     when,
 )
-
-# The style sheet has as many colours.
-_COLOURS = 8
 
 
 @dataclass(frozen=True)
@@ -41,9 +36,8 @@ class _SettingView:
     name: str
     summary: Table | None
     latency: Table | None
-    drawings: tuple[Drawing, ...]
-    left_out: tuple[str, ...]
-    distributions: Distributions | None
+    pareto: str
+    times: str
 
 
 def write_page(results: Results, path: Path) -> None:
@@ -73,11 +67,16 @@ def render_page(results: Results) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"plain": plain, "significant": significant, "small": small}
-    environment.filters["percent"] = percent
-    environment.filters["runtime_name"] = runtime_name
+    environment.filters |= {"plain": plain, "small": small, "percent": percent}
     style, script = _asset("page.css"), _asset("page.js")
     found = tables.settings(results)
+    no_pictures = ""
+    try:
+        with drawing():
+            views = [_setting_view(results, setting, has_pictures=True) for setting in found]
+    except EnvironmentProblem as problem:
+        views = [_setting_view(results, setting, has_pictures=False) for setting in found]
+        no_pictures = str(problem)
     return environment.get_template("page.html.j2").render(
         results=results,
         name=plain(results.model.get("name", "a model")),
@@ -86,41 +85,43 @@ def render_page(results: Results) -> str:
         script=Markup(script),
         policy=_policy(style, script),
         findings=findings(results, found[0] if found else None),
-        settings=[_setting_view(results, setting) for setting in found],
+        settings=views,
+        no_pictures=no_pictures,
         threads=sorted({threads for threads, _ in found}),
         batches=sorted({batch for _, batch in found}),
         # Without a single time the other figures of the candidates are shown.
         summary=None if found else tables.summary(results, None),
-        tables={
-            key: make(results)
-            for key, make in {
-                "parity": tables.parity,
-                "accuracy": tables.accuracy,
-                "classes": tables.classes,
-                "start": tables.start,
-                "delegation": tables.delegation,
-                "limit": tables.limit,
-                "speeds": tables.speeds,
-                "failures": tables.failures,
-            }.items()
-        },
+        tables={table.key: table for table in tables.all_tables(results)},
+        classes=tables.classes(results),
         worst=_worst(results),
         describe=_describe,
-        colours=_colours(results),
         provenance=_provenance(results),
     )
 
 
-def _setting_view(results: Results, setting: tables.Setting) -> _SettingView:
-    plot = pareto(results, setting)
+def _setting_view(results: Results, setting: tables.Setting, *, has_pictures: bool) -> _SettingView:
+    from markupsafe import Markup
+
+    name = setting_name(*setting)
+    pictures = {}
+    if has_pictures:
+        pictures = {
+            f"Accuracy against latency, {name}": draw_pareto(results, setting),
+            f"Times of the calls, {name}": draw_times(results, setting),
+        }
+    key = "plot-{}-{}".format(*setting)
+    drawn = [
+        Markup(to_svg(picture.figure, f"{key}-{place}", label, picture.tips)) if picture else ""
+        for place, (label, picture) in enumerate(pictures.items())
+    ]
+    pareto, times = drawn or ("", "")
     return _SettingView(
         *setting,
-        setting_name(*setting),
+        name,
         tables.summary(results, setting),
         tables.latencies(results, setting),
-        tuple(draw(plot, is_narrow=is_narrow) for is_narrow in (False, True)) if plot else (),
-        plot.left_out if plot else (),
-        distributions(results, setting),
+        pareto,
+        times,
     )
 
 
@@ -149,12 +150,6 @@ def _policy(style: str, script: str) -> str:
 def _hash(text: str) -> str:
     digest = hashlib.sha256(text.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"
-
-
-def _colours(results: Results) -> dict[str, int]:
-    """Returns a number of a colour for each runtime, in the order they come in."""
-    names = dict.fromkeys(runtime_name(row.candidate.runtime) for row in results.rows)
-    return {name: number % _COLOURS for number, name in enumerate(names)}
 
 
 def _describe(image: WorstImage, name: str) -> str:

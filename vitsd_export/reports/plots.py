@@ -1,18 +1,32 @@
-"""PNG plots of a benchmark run, such as those in README and docs."""
+"""The pictures of a benchmark run, for its page and as PNG files."""
 
-import warnings
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vitsd_export._internal.atomic_write import publish, staging
-from vitsd_export.errors import EnvironmentProblem
+import numpy as np
+
 from vitsd_export.measure.benchmark.results import Results, Row
-from vitsd_export.reports.label_placement import Box, Marker, place_labels
-from vitsd_export.reports.pareto import Pareto, front_line, pareto
+from vitsd_export.reports.drawing import (
+    BLUE,
+    COLOURS,
+    FONT,
+    GREEN,
+    GREY,
+    ORANGE,
+    drawing,
+    new_figure,
+    write_png,
+)
 from vitsd_export.reports.tables import Setting, latency, settings
 from vitsd_export.reports.wording import (
     VERDICTS,
+    data_size,
+    interval,
+    milliseconds,
+    percent,
     plain,
     runtime_name,
     setting_name,
@@ -24,30 +38,29 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_DPI = 160
-# Colours that people with any colour vision tell apart: Wong, 2011, doi:10.1038/nmeth.1618.
-_COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#5B5BD6",
-    "#6B6B6B",
-)
-_VERDICT_COLOURS = {"faster": "#009E73", "slower": "#D55E00", "same": "0.6"}
+_VERDICT_COLOURS = {"faster": GREEN, "slower": ORANGE, "same": GREY}
 _LONGEST_NAME = 34
-_FONT = 9.0
-# Points of the radius of the largest file's disc.
-_LARGEST_RADIUS = 17.0
+# Square points of the disc of the largest file, and of one that could hardly be seen.
+_LARGEST_AREA, _LEAST_AREA = 1000.0, 20.0
+# Times that are further apart than this factor are shown on a logarithmic axis.
+_WIDE = 8
+# A call that the system held up for long would squeeze all others together.
+_SHOWN_PERCENTILE = 95
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, and what it says of single candidates, by the gid of what shows them."""
+
+    figure: "Figure"
+    tips: dict[str, str]
 
 
 def write_plots(results: Results, folder: Path) -> tuple[Path, ...]:
     """Writes the pictures at the fewest threads and images a call that were measured.
 
     `pareto.png`: accuracy against latency, a disc's area the size of its file. `ratios.png`: the time of each
-    candidate by that of its peer, with the interval. `limit.png`: the share of the machine's limit.
+    candidate by that of its baseline, with the interval. `roofline.png`: the share of the roofline.
     One that has nothing to show is not written.
 
     Args:
@@ -60,157 +73,188 @@ def write_plots(results: Results, folder: Path) -> tuple[Path, ...]:
     Raises:
         EnvironmentProblem: If matplotlib is missing, or a file cannot be written.
     """
-    _require_matplotlib()
     found = settings(results)
     written = []
-    with warnings.catch_warnings():
-        # A candidate may be named in a script that the bundled font lacks; its box does no harm.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figures = {"limit.png": _limits(results)}
+    with drawing():
+        figures = {"roofline.png": _draw_rooflines(results)}
         if found:
-            figures["pareto.png"] = _pareto(results, found[0])
-            figures["ratios.png"] = _ratios(results, found[0])
+            pareto = draw_pareto(results, found[0])
+            figures["pareto.png"] = pareto.figure if pareto else None
+            figures["ratios.png"] = _draw_ratios(results, found[0])
         for name, figure in figures.items():
             if figure is not None:
-                _save(figure, folder / name)
+                write_png(figure, folder / name)
                 written.append(folder / name)
     return tuple(written)
 
 
-def _pareto(results: Results, setting: Setting) -> "Figure | None":
-    plot = pareto(results, setting)
-    if plot is None:
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Returns the points (time, accuracy) that no other equals or beats in both, the fastest first."""
+    return [
+        point
+        for point in sorted(set(points))
+        if not any(x <= point[0] and y >= point[1] and (x, y) != point for x, y in points)
+    ]
+
+
+def draw_pareto(results: Results, setting: Setting) -> Picture | None:
+    """Draws accuracy, or agreement without labels, against latency; None if there is nothing to draw."""
+    has_accuracy = any(row.accuracy is not None for row in _timed(results, setting))
+    points = [
+        (row, p50, height)
+        for row in _timed(results, setting)
+        if (p50 := _p50(row, setting)) and (height := _height(row, has_accuracy)) is not None
+    ]
+    if not points:
         return None
-    figure, axes = _figure(10.0, 5.6)
-    if plot.x.is_logarithmic:
-        axes.set_xscale("log")
-    axes.set_xlim(plot.x.low, plot.x.high)
-    axes.set_ylim(plot.y.low, plot.y.high)
-    axes.set_xticks(plot.x.ticks, [f"{tick:g}" for tick in plot.x.ticks])
-    axes.set_xticks([], minor=True)
-    axes.set_yticks(plot.y.ticks, [f"{100 * tick:g} %" for tick in plot.y.ticks])
-    axes.grid(color="0.92")
-    axes.set_axisbelow(True)
+    figure, axes = new_figure(10.0, 6.5)
+    largest = max((row.size.bytes for row, *_ in points if row.size), default=0)
     runtimes = list(dict.fromkeys(runtime_name(row.candidate.runtime) for row in results.rows))
-    drawn = set()
-    for point in plot.points:
-        runtime = runtime_name(point.candidate.runtime)
-        colour = _COLOURS[runtimes.index(runtime) % len(_COLOURS)]
-        is_stock = point.candidate.origin == "stock"
+    tips, drawn = {}, set()
+    # From the largest file to the least, so that small ones lie on top.
+    points.sort(key=lambda point: -(point[0].size.bytes if point[0].size else 0))
+    for number, (row, x, y) in enumerate(points):
+        runtime = runtime_name(row.candidate.runtime)
+        colour = COLOURS[runtimes.index(runtime) % len(COLOURS)]
+        is_stock = row.candidate.origin == "stock"
+        size = row.size.bytes / largest if row.size and largest else 0.0
         axes.scatter(
-            point.x,
-            point.y,
-            # matplotlib's s is the square of the diameter in points.
-            s=(2 * plot.radius(point.bytes, _LARGEST_RADIUS)) ** 2,
-            facecolor=(*_rgb(colour), 0.05 if is_stock else 0.5),
+            x,
+            y,
+            s=max(_LARGEST_AREA * size, _LEAST_AREA),
+            facecolor=(colour, 0.05 if is_stock else 0.5),
             edgecolor=colour,
             linestyle="--" if is_stock else "-",
             linewidths=1.2,
+            gid=f"point-{number}",
         )
-        axes.plot(point.x, point.y, ".", color="0.15", markersize=2.5, zorder=5)
+        tips[f"point-{number}"] = _tip(row, setting)
         if runtime not in drawn:
             drawn.add(runtime)
             axes.plot([], [], "o", color=colour, alpha=0.7, label=runtime)
-    axes.plot([], [], "o", mfc="none", mec="0.4", label="dashed: by another tool")
-    front = front_line(plot)
-    axes.step(
-        *zip(*front, strict=True), where="post", color="0.45", linewidth=1, linestyle=":", zorder=1
-    )
-    axes.set_xlabel(
-        f"p50, milliseconds a call ({setting_name(*setting)}"
-        f"{'; logarithmic' if plot.x.is_logarithmic else ''})"
-    )
-    axes.set_ylabel(plot.figure)
-    axes.set_title(
-        "Up and left is better; a disc's area is the size of the file", fontsize=10, loc="left"
-    )
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=_FONT)
-    _write_labels(figure, axes, plot)
-    return figure
-
-
-def _write_labels(figure: "Figure", axes: "Axes", plot: Pareto) -> None:
-    """Writes the names of the points; where there is no room for all, numbers and a list beside the panel."""
-    names = [shorten(point.name, _LONGEST_NAME) for point in plot.points]
-    if _place_texts(figure, axes, plot, names, must_be_all=True):
-        return
-    listed = sorted(zip((point.number for point in plot.points), names, strict=True))
-    axes.text(
-        1.01,
-        1.0,
-        "\n".join(f"{number}  {name}" for number, name in listed),
-        transform=axes.transAxes,
-        va="top",
-        fontsize=_FONT - 1,
-        parse_math=False,
-    )
-    numbers = [str(point.number) for point in plot.points]
-    _place_texts(figure, axes, plot, numbers, must_be_all=False)
-
-
-def _place_texts(
-    figure: "Figure", axes: "Axes", plot: Pareto, texts: Sequence[str], *, must_be_all: bool
-) -> bool:
-    """Writes texts where they cover nothing, measured in the picture's own font; says whether it did."""
-    # The layout settles where the axes lie; it must not move them afterwards.
-    figure.set_layout_engine("constrained")
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    pixels = _DPI / 72
-    written, markers = [], []
-    for point, text in zip(plot.points, texts, strict=True):
-        x, y = axes.transData.transform((point.x, point.y))
-        shown = axes.annotate(
-            text,
-            (point.x, point.y),
-            xytext=(0, 0),
-            textcoords="offset pixels",
-            fontsize=_FONT,
-            parse_math=False,
-            va="bottom",
+    axes.plot([], [], "o", mfc="none", mec=GREY, label="by another tool: pale")
+    front = pareto_front([(x, y) for _, x, y in points])
+    axes.step(*zip(*front, strict=True), where="post", color=GREY, linestyle=":", zorder=1)
+    _scale_times(axes, [x for _, x, _ in points])
+    # Half a point: less would make noise look like a difference.
+    low, high = min(y for *_, y in points), max(y for *_, y in points)
+    margin = max(0.12 * (high - low), 0.0025)
+    axes.set_ylim(low - margin, high + margin)
+    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+    axes.set_xlabel(f"p50, milliseconds a call ({setting_name(*setting)})")
+    axes.set_ylabel("top-1 accuracy" if has_accuracy else "agreement with the reference")
+    axes.grid()
+    # Above the panel and in the order of the times, names cover nothing: times differ more than accuracies.
+    points.sort(key=lambda point: point[1:])
+    for place, (row, x, y) in enumerate(points):
+        axes.annotate(
+            shorten(plain(row.candidate.name), _LONGEST_NAME),
+            (x, y),
+            xytext=((place + 0.5) / len(points), 1.03),
+            textcoords="axes fraction",
+            rotation=60,
+            rotation_mode="anchor",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": GREY,
+                "linewidth": 0.6,
+                "relpos": (0, 0),
+                "shrinkB": 0,
+            },
         )
-        extent = shown.get_window_extent(renderer)
-        # In points of print, as the radius; in matplotlib y grows upwards.
-        markers.append(
-            Marker(
-                x / pixels,
-                -y / pixels,
-                plot.radius(point.bytes, _LARGEST_RADIUS),
-                extent.width / pixels,
-                extent.height / pixels,
-            )
+    figure.legend(loc="outside lower center", ncols=4)
+    return Picture(figure, tips)
+
+
+def draw_times(results: Results, setting: Setting) -> Picture | None:
+    """Draws the times of the calls of each candidate; None if there are none."""
+    found = []
+    for row in results.rows:
+        figures = latency(row, setting)
+        samples = [value for value in figures.samples if value > 0] if figures else []
+        if samples:
+            found.append((row, samples))
+    if not found:
+        return None
+    figure, axes = _bars([row for row, _ in found])
+    tips = {}
+    for place, (row, samples) in enumerate(found):
+        colour = GREY if row.candidate.origin == "stock" else BLUE
+        drawn = axes.boxplot(
+            samples,
+            positions=[place],
+            widths=0.4,
+            whis=(10, 90),
+            orientation="horizontal",
+            showfliers=False,
+            manage_ticks=False,
+            patch_artist=True,
+            boxprops={"facecolor": (colour, 0.4), "edgecolor": colour, "gid": f"box-{place}"},
+            whiskerprops={"color": colour},
+            capprops={"color": colour},
+            medianprops={"color": colour, "linewidth": 2},
         )
-        written.append(shown)
-    box = axes.get_window_extent(renderer)
-    area = Box(box.x0 / pixels, -box.y1 / pixels, box.x1 / pixels, -box.y0 / pixels)
-    placements = place_labels(markers, area)
-    if must_be_all and None in placements:
-        for shown in written:
-            shown.remove()
-        return False
-    for shown, marker, placement in zip(written, markers, placements, strict=True):
-        if placement is None:
-            shown.remove()
-            continue
-        left, bottom = placement.box.left - marker.x, marker.y - placement.box.bottom
-        shown.set_position((left * pixels, bottom * pixels))
-        if placement.is_far:
-            _draw_leader(axes, marker, placement.box, pixels)
-    return True
+        low, median, high = np.percentile(samples, (25, 50, 75))
+        tips[drawn["boxes"][0].get_gid()] = (
+            f"{plain(row.candidate.name)}: median {milliseconds(median)}, half of the calls "
+            f"{milliseconds(low)} to {milliseconds(high)}, slowest {milliseconds(max(samples))}"
+        )
+        # One path, not one element a call.
+        marks = np.repeat(samples, 3)
+        marks[2::3] = math.nan
+        heights = np.tile([place + 0.28, place + 0.42, math.nan], len(samples))
+        axes.plot(marks, heights, color=colour, linewidth=0.6, alpha=0.6)
+    shown = [np.percentile(samples, (0, _SHOWN_PERCENTILE)) for _, samples in found]
+    _scale_times(axes, np.ravel(shown).tolist())
+    axes.set_xlabel("milliseconds a call")
+    return Picture(figure, tips)
 
 
-def _draw_leader(axes: "Axes", marker: Marker, box: Box, pixels: float) -> None:
-    x = min(max(marker.x, box.left), box.right)
-    y = min(max(marker.y, box.top), box.bottom)
-    ends = axes.transData.inverted().transform(
-        [(marker.x * pixels, -marker.y * pixels), (x * pixels, -y * pixels)]
-    )
-    axes.plot(ends[:, 0], ends[:, 1], color="0.45", linewidth=0.7, zorder=4)
+def _timed(results: Results, setting: Setting) -> list[Row]:
+    return [row for row in results.rows if state(row) == "measured" and latency(row, setting)]
 
 
-def _ratios(results: Results, setting: Setting) -> "Figure | None":
+def _p50(row: Row, setting: Setting) -> float:
+    figures = latency(row, setting)
+    return figures.p50 if figures else 0.0
+
+
+def _height(row: Row, has_accuracy: bool) -> float | None:
+    if has_accuracy:
+        return row.accuracy.top1.value if row.accuracy else None
+    return row.parity.top1_agreement if row.parity else None
+
+
+def _tip(row: Row, setting: Setting) -> str:
+    figures = latency(row, setting)
+    parts = [f"p50 {milliseconds(_p50(row, setting))}"]
+    if figures is not None and figures.ratio is not None:
+        parts.append(f"{interval(figures.ratio)} of its baseline")
+    if row.accuracy is not None:
+        parts.append(f"top-1 {percent(row.accuracy.top1.value)}")
+    if row.parity is not None:
+        parts.append(f"agrees {percent(row.parity.top1_agreement)}")
+    parts.append(data_size(row.size.bytes) if row.size is not None else "size not known")
+    return f"{plain(row.candidate.name)}: {', '.join(parts)}"
+
+
+def _scale_times(axes: "Axes", times: Sequence[float]) -> None:
+    """Makes room for times, on a logarithmic axis where they are far apart."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    low, high = min(times), max(times)
+    if high > _WIDE * low:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlim(low / (high / low) ** 0.05, high * (high / low) ** 0.05)
+    else:
+        margin = max(0.05 * (high - low), 0.1 * high)
+        axes.set_xlim(max(low - margin, 0), high + margin)
+    axes.xaxis.set_major_formatter("{x:g}")
+
+
+def _draw_ratios(results: Results, setting: Setting) -> "Figure | None":
     found = []
     for row in results.rows:
         figures = latency(row, setting) if state(row) == "measured" else None
@@ -230,20 +274,18 @@ def _ratios(results: Results, setting: Setting) -> "Figure | None":
             capsize=2,
             height=0.7,
         )
-        axes.text(
-            max(ratio.high, ratio.value), place, f"  {ratio.value:.2f}", va="center", fontsize=_FONT
-        )
+        axes.text(max(ratio.high, ratio.value), place, f"  {ratio.value:.2f}", va="center")
     for kind, word in VERDICTS.items():
         if any(kind == verdict for _, _, verdict in found):
             axes.barh(0, 0, color=_VERDICT_COLOURS[kind], label=word)
     axes.axvline(1, color="0.2", linewidth=1)
     axes.set_xlabel(f"p50 ÷ p50 of the baseline, with 95 % interval ({setting_name(*setting)})")
     axes.set_xlim(0, max(1.0, *(max(ratio.high, ratio.value) for _, ratio, _ in found)) * 1.12)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=_FONT)
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
-def _limits(results: Results) -> "Figure | None":
+def _draw_rooflines(results: Results) -> "Figure | None":
     found = [
         (row, row.work.share)
         for row in results.rows
@@ -253,58 +295,23 @@ def _limits(results: Results) -> "Figure | None":
         return None
     figure, axes = _bars([row for row, _ in found])
     for place, (row, share) in enumerate(found):
-        axes.barh(
-            place,
-            share,
-            color="0.65" if row.candidate.origin == "stock" else _COLOURS[0],
-            height=0.7,
-        )
-        axes.text(share, place, f"  {100 * share:.0f} %", va="center", fontsize=_FONT)
+        colour = GREY if row.candidate.origin == "stock" else BLUE
+        axes.barh(place, share, color=colour, height=0.7)
+        axes.text(share, place, f"  {100 * share:.0f} %", va="center")
     axes.axvline(1, color="0.2", linewidth=1)
     axes.set_xlim(0, max(1.0, *(share for _, share in found)) * 1.12)
     axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
-    axes.set_xlabel("share of the machine's limit that is reached (1 thread, batch 1)")
+    axes.set_xlabel("roofline time ÷ p50 (1 thread, batch 1)")
     return figure
 
 
 def _bars(rows: Sequence[Row]) -> "tuple[Figure, Axes]":
     """Returns a panel with a line for each row, from above."""
-    figure, axes = _figure(9.0, 1.3 + 0.27 * len(rows))
+    figure, axes = new_figure(9.0, 1.3 + 0.27 * len(rows))
     names = [shorten(plain(row.candidate.name), _LONGEST_NAME) for row in rows]
-    axes.set_yticks(range(len(rows)), names, fontsize=_FONT, parse_math=False)
+    axes.set_yticks(range(len(rows)), names, fontsize=FONT)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.grid(axis="x", color="0.92")
-    axes.set_axisbelow(True)
+    axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["left"].set_visible(False)
     return figure, axes
-
-
-def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
-    """Returns a figure, inches wide and high, that no global state knows, and its panel."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots()
-
-
-def _rgb(colour: str) -> tuple[float, float, float]:
-    return tuple(int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))  # type: ignore[return-value]
-
-
-def _require_matplotlib() -> None:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise EnvironmentProblem(
-            f"Plots need matplotlib, which cannot be imported ({error}). Install it: "
-            "pip install 'vitsd-export[report]'; or leave the plots out."
-        ) from error
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    with staging(path) as staged:
-        figure.savefig(staged, format="png")
-        publish(staged, path)

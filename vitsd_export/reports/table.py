@@ -1,6 +1,6 @@
 """A table as data, whatever it is shown on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Cell:
         text: Free of control characters, not escaped for any medium.
         sort: What a column of numbers is sorted by; None comes last.
         note: More, for those who ask: an interval.
-        kind: `good` or `bad` for what a report may colour; the text says the same without.
+        kind: `good` or `bad` for what a report may colour; the text says the same without. `strong` for what
+            stands out.
         share: Length of a bar, 0 to 1, where the report can draw one.
     """
 
@@ -53,4 +54,4 @@ class Table:
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    note: str = field(default="")
+    note: str = ""

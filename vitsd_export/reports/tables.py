@@ -1,6 +1,7 @@
 """The tables of a benchmark run. One that would have no rows is None."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from vitsd_export.measure.benchmark.results import Interval, LatencyFigures, Results, Row
 from vitsd_export.reports.table import Cell, Column, Table
@@ -21,6 +22,7 @@ from vitsd_export.reports.wording import (
     state,
 )
 
+_Item = TypeVar("_Item")
 # Threads, then images in a call.
 Setting = tuple[int, int]
 _CANDIDATE = Column("candidate", is_number=False)
@@ -33,314 +35,279 @@ def settings(results: Results) -> list[Setting]:
     return sorted(found)
 
 
-def latency(row: Row, setting: Setting) -> LatencyFigures | None:
+def latency(row: Row, setting: Setting | None) -> LatencyFigures | None:
     """Returns the latency of a row at a setting."""
-    for figures in row.latencies:
-        if (figures.threads, figures.batch) == setting:
-            return figures
-    return None
+    found = (each for each in row.latencies if (each.threads, each.batch) == setting)
+    return next(found, None)
+
+
+def all_tables(results: Results) -> list[Table]:
+    """Returns the tables of a run, those that are not about every candidate last; not that by class."""
+    found = settings(results)
+    tables = [summary(results, found[0] if found else None), latencies(results)]
+    tables += [make(results) for make in (parity, accuracy, start, delegation, roofline, speeds)]
+    return [table for table in (*tables, failures(results)) if table is not None]
 
 
 def summary(results: Results, setting: Setting | None) -> Table | None:
     """Returns the most important figures of each candidate; without a setting, those that have none."""
-    rows = []
-    for row in results.rows:
-        figures = latency(row, setting) if setting else None
-        work = row.work if setting == (1, 1) else None
-        rows.append(
-            (
-                _name(row),
-                _share_with_interval(row.accuracy.top1 if row.accuracy else None),
-                _percent(row.parity.top1_agreement if row.parity else None),
-                _milliseconds(figures.p50 if figures else None),
-                _ratio(figures),
-                _outcome(row, figures),
-                _bytes(row.size.bytes if row.size else None),
-                _limit_share(work.share if work else None),
-            )
-        )
+
+    def outcome(row: Row) -> Cell:
+        if state(row) == "measured":
+            return _verdict(latency(row, setting))
+        return Cell(state(row), kind="bad" if state(row) == "failed" else "")
+
+    def p50(row: Row) -> Cell:
+        figures = latency(row, setting)
+        return milliseconds_cell(figures.p50 if figures else None)
+
     where = f" ({setting_name(*setting)})" if setting else ""
-    return _table(
+    return build(
         "summary",
         f"All candidates{where}",
         (
-            _CANDIDATE,
-            Column("top-1"),
-            Column("agrees", explanation="share of images on which it names the reference's class"),
-            Column("p50", explanation="median time of a call"),
-            Column("by peer", explanation="p50 divided by that of its peer in the same run"),
-            Column("it is", is_number=False, explanation="beside its peer"),
-            Column("size"),
-            Column("of limit", explanation="share of the machine's limit that is reached"),
+            (_CANDIDATE, _name),
+            (Column("top-1"), lambda row: share_cell(row.accuracy.top1 if row.accuracy else None)),
+            (
+                Column("agrees", explanation="share of images with the class that the model gives"),
+                lambda row: percent_cell(row.parity.top1_agreement if row.parity else None),
+            ),
+            (Column("p50", explanation="median time of a call"), p50),
+            (
+                Column("÷ baseline", explanation="p50 divided by that of its baseline"),
+                lambda row: ratio_cell(latency(row, setting)),
+            ),
+            (Column("it is", is_number=False), outcome),
+            (Column("size"), lambda row: bytes_cell(row.size.bytes if row.size else None)),
+            (
+                Column("of roofline", explanation="roofline time divided by p50"),
+                lambda row: bar_cell(row.work.share if row.work and setting == (1, 1) else None),
+            ),
         ),
-        rows,
+        results.rows,
     )
 
 
 def latencies(results: Results, setting: Setting | None = None) -> Table | None:
     """Returns the times of every candidate, at one setting or at all."""
-    rows = []
-    has_calls = is_restless = False
-    for row in results.rows:
-        for figures in row.latencies:
-            here = (figures.threads, figures.batch)
-            if setting not in (None, here):
-                continue
-            place = () if setting else (_number(figures.threads), _number(figures.batch))
-            has_calls |= figures.calls > 1
-            is_restless |= not figures.steady
-            rows.append(
-                (
-                    _name(row),
-                    *place,
-                    _median(figures),
-                    _milliseconds(figures.p90),
-                    _milliseconds(figures.p99),
-                    Cell(f"{significant(figures.throughput)}", figures.throughput),
-                    _ratio(figures, with_interval=True),
-                    _verdict(figures),
-                )
-            )
-    place_columns = () if setting else (Column("threads"), Column("batch"))
-    notes = ["A ratio whose interval holds 1 says nothing: such two cannot be told apart."]
-    if has_calls:
+    found = [
+        (row, figures)
+        for row in results.rows
+        for figures in row.latencies
+        if setting in (None, (figures.threads, figures.batch))
+    ]
+    places: tuple[tuple[Column, Callable[[tuple[Row, LatencyFigures]], Cell]], ...] = (
+        (Column("threads"), lambda pair: _number(pair[1].threads)),
+        (Column("batch"), lambda pair: _number(pair[1].batch)),
+    )
+    notes = ["If the interval of a ratio contains 1, the two cannot be told apart."]
+    if any(figures.inferences > 1 for _, figures in found):
         notes.append("(n×): the file fixes a smaller batch, so that n inferences were needed.")
-    if is_restless:
-        notes.append("*: the times had not become steady when warm-up ended.")
-    return _table(
+    if not all(figures.steady for _, figures in found):
+        notes.append("*: the times were not yet steady when warm-up ended.")
+    return build(
         "latency",
         f"Latency ({setting_name(*setting)})" if setting else "Latency",
         (
-            _CANDIDATE,
-            *place_columns,
-            Column("p50"),
-            Column("p90"),
-            Column("p99"),
-            Column("images/s", explanation="at the median"),
-            Column(
-                "by peer (95 %)", explanation="p50 by that of its peer, with the bootstrap interval"
+            (_CANDIDATE, lambda pair: _name(pair[0])),
+            *(() if setting else places),
+            (Column("p50"), lambda pair: _median(pair[1])),
+            (Column("p90"), lambda pair: milliseconds_cell(pair[1].p90)),
+            (Column("p99"), lambda pair: milliseconds_cell(pair[1].p99)),
+            (
+                Column("images/s", explanation="at the median"),
+                lambda pair: Cell(significant(pair[1].throughput), pair[1].throughput),
             ),
-            Column("it is", is_number=False),
+            (
+                Column("÷ baseline", explanation="ratio of the p50, with its 95 % interval"),
+                lambda pair: ratio_cell(pair[1], with_interval=True),
+            ),
+            (Column("it is", is_number=False), lambda pair: _verdict(pair[1])),
         ),
-        rows,
+        found,
         " ".join(notes),
     )
 
 
 def parity(results: Results) -> Table | None:
     """Returns how far each candidate's answers are from the reference's."""
-    rows = []
-    for row in results.rows:
-        if row.parity is None:
-            continue
-        figures = row.parity
-        rows.append(
-            (
-                _name(row),
-                _number(figures.images),
-                _difference(figures.max_abs_difference),
-                _difference(figures.mean_abs_difference),
-                _percent(figures.top1_agreement),
-                _percent(figures.top5_agreement),
-                _difference(figures.kl),
-            )
-        )
-    return _table(
+    return build(
         "parity",
         "Parity with the reference",
         (
-            _CANDIDATE,
-            Column("images"),
-            Column("max diff", explanation="largest absolute difference of two probabilities"),
-            Column("mean diff"),
-            Column("top-1 agrees"),
-            Column("top-5 agrees"),
-            Column("KL, nats", explanation="mean divergence from the reference's answers"),
+            (_CANDIDATE, lambda pair: _name(pair[0])),
+            (Column("images"), lambda pair: _number(pair[1].images)),
+            (
+                Column("max diff", explanation="largest absolute difference of two probabilities"),
+                lambda pair: difference_cell(pair[1].max_abs_difference),
+            ),
+            (Column("mean diff"), lambda pair: difference_cell(pair[1].mean_abs_difference)),
+            (Column("top-1 agrees"), lambda pair: percent_cell(pair[1].top1_agreement)),
+            (Column("top-5 agrees"), lambda pair: percent_cell(pair[1].top5_agreement)),
+            (
+                Column("KL, nats", explanation="mean divergence from the reference's answers"),
+                lambda pair: difference_cell(pair[1].kl),
+            ),
         ),
-        rows,
+        [(row, row.parity) for row in results.rows if row.parity is not None],
     )
 
 
 def accuracy(results: Results) -> Table | None:
     """Returns the accuracy of each candidate with its interval."""
-    rows = []
-    for row in results.rows:
-        if row.accuracy is None:
-            continue
-        top1, top5 = row.accuracy.top1, row.accuracy.top5
-        rows.append(
-            (
-                _name(row),
-                _number(row.accuracy.images),
-                _percent(top1.value),
-                Cell(_range(top1), top1.low),
-                _percent(top5.value if top5 else None),
-                Cell(_range(top5), top5.low if top5 else None),
-            )
-        )
-    return _table(
+    return build(
         "accuracy",
         "Accuracy",
         (
-            _CANDIDATE,
-            Column("images"),
-            Column("top-1"),
-            Column("95 % interval"),
-            Column("top-5"),
-            Column("95 % interval"),
+            (_CANDIDATE, lambda pair: _name(pair[0])),
+            (Column("images"), lambda pair: _number(pair[1].images)),
+            (Column("top-1"), lambda pair: percent_cell(pair[1].top1.value)),
+            (Column("95 % interval"), lambda pair: _range(pair[1].top1)),
+            (
+                Column("top-5"),
+                lambda pair: percent_cell(pair[1].top5.value if pair[1].top5 else None),
+            ),
+            (Column("95 % interval"), lambda pair: _range(pair[1].top5)),
         ),
-        rows,
+        [(row, row.accuracy) for row in results.rows if row.accuracy is not None],
         "All see the same images: a difference of two candidates is surer than these intervals.",
     )
 
 
 def start(results: Results) -> Table | None:
     """Returns size, time until the first answer, and memory."""
-    rows = []
-    for row in results.rows:
-        if row.size is None and row.start is None:
-            continue
-        size, figures = row.size, row.start
-        rows.append(
-            (
-                _name(row),
-                _bytes(size.bytes if size else None),
-                _bytes(size.compressed if size else None),
-                _milliseconds(figures.load if figures else None),
-                _milliseconds(figures.first if figures else None),
-                _bytes(figures.rss_before if figures else None),
-                _bytes(figures.rss_load if figures else None),
-                _bytes(figures.rss_inference if figures else None),
-            )
-        )
-    return _table(
+    return build(
         "start",
         "Size, start and memory",
         (
-            _CANDIDATE,
-            Column("on disk"),
-            Column("gzip"),
-            Column("load"),
-            Column("first call"),
-            Column("runtime", explanation="resident memory with the runtime imported"),
-            Column("loaded", explanation="peak resident memory until the artifact was ready"),
-            Column("peak", explanation="peak resident memory until all inferences were done"),
+            (_CANDIDATE, _name),
+            (Column("on disk"), lambda row: bytes_cell(row.size.bytes if row.size else None)),
+            (Column("gzip"), lambda row: bytes_cell(row.size.compressed if row.size else None)),
+            (Column("load"), lambda row: milliseconds_cell(row.start.load if row.start else None)),
+            (
+                Column("first call"),
+                lambda row: milliseconds_cell(row.start.first if row.start else None),
+            ),
+            (
+                Column("runtime", explanation="resident memory with the runtime imported"),
+                lambda row: bytes_cell(row.start.rss_before if row.start else None),
+            ),
+            (
+                Column("loaded", explanation="peak memory until the artifact was ready"),
+                lambda row: bytes_cell(row.start.rss_load if row.start else None),
+            ),
+            (
+                Column("peak", explanation="peak memory until all inferences were done"),
+                lambda row: bytes_cell(row.start.rss_inference if row.start else None),
+            ),
         ),
-        rows,
+        [row for row in results.rows if row.size is not None or row.start is not None],
         "Memory is that of the whole process, the runtime's own included.",
     )
 
 
 def delegation(results: Results) -> Table | None:
     """Returns what really ran each graph."""
-    rows = []
-    for row in results.rows:
-        if row.delegation is None:
-            continue
-        found = row.delegation
-        share = None
-        if found.delegated is not None and found.operators:
-            share = found.delegated / found.operators
-        rows.append(
-            (
-                _name(row),
-                Cell(plain(found.provider)),
-                _number(found.partitions),
-                _number(found.delegated),
-                _number(found.operators),
-                Cell(percent(share, 0), share),
-                Cell(plain(found.note)),
-            )
-        )
-    return _table(
+
+    def share(delegated: int | None, operators: int | None) -> Cell:
+        value = delegated / operators if delegated is not None and operators else None
+        return Cell(percent(value, 0), value)
+
+    return build(
         "delegation",
         "What ran the graph",
         (
-            _CANDIDATE,
-            Column("provider", is_number=False),
-            Column("parts", explanation="partitions that the provider took"),
-            Column("delegated", explanation="operators in these"),
-            Column("operators"),
-            Column("share"),
-            Column("note", is_number=False),
+            (_CANDIDATE, lambda pair: _name(pair[0])),
+            (Column("provider", is_number=False), lambda pair: Cell(plain(pair[1].provider))),
+            (
+                Column("parts", explanation="partitions that the provider took"),
+                lambda pair: _number(pair[1].partitions),
+            ),
+            (
+                Column("delegated", explanation="operators in these"),
+                lambda pair: _number(pair[1].delegated),
+            ),
+            (Column("operators"), lambda pair: _number(pair[1].operators)),
+            (Column("share"), lambda pair: share(pair[1].delegated, pair[1].operators)),
+            (Column("note", is_number=False), lambda pair: Cell(plain(pair[1].note))),
         ),
-        rows,
+        [(row, row.delegation) for row in results.rows if row.delegation is not None],
     )
 
 
-def limit(results: Results) -> Table | None:
-    """Returns how much of what the machine can do each candidate reaches."""
-    rows = []
-    for row in results.rows:
-        if row.work is None:
-            continue
-        work, figures = row.work, latency(row, (1, 1))
-        products = ", ".join(
-            f"{plain(kind)} {_large(number)}" for kind, number in work.multiply_adds.items()
-        )
-        rows.append(
-            (
-                _name(row),
-                Cell(products or NOTHING),
-                _bytes(work.bytes),
-                _milliseconds(work.limit),
-                _milliseconds(figures.p50 if figures else None),
-                _limit_share(work.share),
-            )
-        )
-    return _table(
-        "limit",
-        "The machine's limit (1 thread, batch 1)",
+def roofline(results: Results) -> Table | None:
+    """Returns how near to the machine's roofline each candidate comes."""
+
+    def p50(row: Row) -> Cell:
+        figures = latency(row, (1, 1))
+        return milliseconds_cell(figures.p50 if figures else None)
+
+    def products(sums: dict[str, int | None]) -> Cell:
+        parts = (f"{plain(kind)} {_large(number)}" for kind, number in sums.items())
+        return Cell(", ".join(parts) or NOTHING)
+
+    return build(
+        "roofline",
+        "Roofline (1 thread, batch 1)",
         (
-            _CANDIDATE,
-            Column("multiply-adds", is_number=False),
-            Column("weights", explanation="bytes of constants read"),
-            Column("limit", explanation="time this machine must take at its measured rates"),
-            Column("p50"),
-            Column("of limit"),
+            (_CANDIDATE, lambda pair: _name(pair[0])),
+            (
+                Column("multiply-adds", is_number=False),
+                lambda pair: products(pair[1].multiply_adds),
+            ),
+            (
+                Column("weights", explanation="bytes of constants read"),
+                lambda pair: bytes_cell(pair[1].bytes),
+            ),
+            (
+                Column("roofline", explanation="least time at the machine's measured rates"),
+                lambda pair: milliseconds_cell(pair[1].roofline),
+            ),
+            (Column("p50"), lambda pair: p50(pair[0])),
+            (Column("of roofline"), lambda pair: bar_cell(pair[1].share)),
         ),
-        rows,
+        [(row, row.work) for row in results.rows if row.work is not None],
     )
 
 
 def speeds(results: Results) -> Table | None:
     """Returns the machine's measured rates."""
-    rows = [
-        (
-            Cell(count(speed.threads, "thread"), speed.threads),
-            Cell(rate(speed.flops, "FLOP/s"), speed.flops),
-            Cell(rate(speed.int8_ops, "OP/s"), speed.int8_ops),
-            Cell(rate(speed.bandwidth, "B/s"), speed.bandwidth),
-        )
-        for speed in results.machine.speeds
-    ]
-    return _table(
+    return build(
         "speeds",
         "Measured rates of the machine",
         (
-            Column("threads", is_number=False),
-            Column("float32"),
-            Column("8-bit integers"),
-            Column("reading"),
+            (
+                Column("threads", is_number=False),
+                lambda speed: Cell(count(speed.threads, "thread"), speed.threads),
+            ),
+            (Column("float32"), lambda speed: Cell(rate(speed.flops, "FLOP/s"), speed.flops)),
+            (
+                Column("8-bit integers"),
+                lambda speed: Cell(rate(speed.int8_ops, "OP/s"), speed.int8_ops),
+            ),
+            (Column("reading"), lambda speed: Cell(rate(speed.bandwidth, "B/s"), speed.bandwidth)),
         ),
-        rows,
+        results.machine.speeds,
     )
 
 
 def failures(results: Results) -> Table | None:
     """Returns the candidates that failed or were skipped, with the reason."""
-    rows = []
-    for row in results.rows:
-        if row.failure is None and row.skipped is None:
-            continue
-        reason = row.failure if row.failure is not None else row.skipped
-        kind = "bad" if state(row) == "failed" else ""
-        rows.append((_name(row), Cell(state(row), kind=kind), Cell(plain(reason) or NOTHING)))
-    return _table(
+    return build(
         "failures",
         "Failed and skipped",
-        (_CANDIDATE, Column("what", is_number=False), Column("reason", is_number=False)),
-        rows,
+        (
+            (_CANDIDATE, _name),
+            (
+                Column("what", is_number=False),
+                lambda row: Cell(state(row), kind="bad" if row.failure is not None else ""),
+            ),
+            (
+                Column("reason", is_number=False),
+                lambda row: Cell(plain(row.failure or row.skipped or "") or NOTHING),
+            ),
+        ),
+        [row for row in results.rows if state(row) != "measured"],
     )
 
 
@@ -350,29 +317,65 @@ def classes(results: Results) -> Table | None:
     if not measured:
         return None
     reference = next((row for row in measured if row.candidate.format == "keras"), measured[0])
-    measured = [reference, *(row for row in measured if row is not reference)]
+    others = [row for row in measured if row is not reference]
     own = _by_class(reference)
-    labels = list(dict.fromkeys(label for row in measured for label in _by_class(row)))
-    rows = []
-    for label in labels:
-        cells = [Cell(plain(label[0]))]
-        for row in measured:
-            found, expected = _by_class(row).get(label), own.get(label)
-            change = None
-            if row is not reference and found is not None and expected is not None:
-                change = found[0].value - expected[0].value
-            cells.append(_class_cell(found, change))
-        rows.append(tuple(cells))
-    return _table(
+    labels = dict.fromkeys(label for row in (reference, *others) for label in _by_class(row))
+
+    def column(row: Row) -> tuple[Column, Callable[[tuple[str, int]], Cell]]:
+        found = _by_class(row)
+
+        def cell(label: tuple[str, int]) -> Cell:
+            if label not in found:
+                return Cell(NOTHING)
+            top1, images = found[label]
+            text, kind = percent(top1.value, 1), ""
+            change = top1.value - own[label][0].value if label in own else 0.0
+            if round(1000 * change):
+                text += f" ({100 * change:+.1f})"
+                kind = "good" if change > 0 else "bad"
+            note = f"95 % interval {_range(top1).text}, {count(images, 'image')}"
+            return Cell(text, top1.value, note, kind)
+
+        return Column(plain(row.candidate.name)), cell
+
+    return build(
         "classes",
         "Top-1 by class",
         (
-            Column("class", is_number=False),
-            *(Column(plain(row.candidate.name)) for row in measured),
+            (Column("class", is_number=False), lambda label: Cell(plain(label[0]))),
+            *map(column, (reference, *others)),
         ),
-        rows,
+        labels,
         f"Differences in points are from {plain(reference.candidate.name)}.",
     )
+
+
+def build(
+    key: str,
+    title: str,
+    columns: Sequence[tuple[Column, Callable[[_Item], Cell]]],
+    items: Iterable[_Item],
+    note: str = "",
+) -> Table | None:
+    """Returns a table without the columns that say nothing in any row; None without rows.
+
+    Args:
+        key: Identifier.
+        title: What the rows are about.
+        columns: The columns, each with its cells.
+        items: One for each row.
+        note: A sentence below.
+    """
+    lines = [tuple(cell(item) for _, cell in columns) for item in items]
+    if not lines:
+        return None
+    kept = [
+        place
+        for place in range(len(columns))
+        if place == 0 or any(line[place].text not in ("", NOTHING) for line in lines)
+    ]
+    rows = tuple(tuple(line[place] for place in kept) for line in lines)
+    return Table(key, title, tuple(columns[place][0] for place in kept), rows, note)
 
 
 def _by_class(row: Row) -> dict[tuple[str, int], tuple[Interval, int]]:
@@ -385,57 +388,20 @@ def _by_class(row: Row) -> dict[tuple[str, int], tuple[Interval, int]]:
     }
 
 
-def _class_cell(found: tuple[Interval, int] | None, change: float | None) -> Cell:
-    if found is None:
-        return Cell(NOTHING)
-    top1, images = found
-    text = percent(top1.value, 1)
-    kind = ""
-    if change is not None and round(1000 * change):
-        text += f" ({100 * change:+.1f})"
-        kind = "good" if change > 0 else "bad"
-    return Cell(text, top1.value, f"95 % interval {_range(top1)}, {count(images, 'image')}", kind)
-
-
-def _table(
-    key: str,
-    title: str,
-    columns: Sequence[Column],
-    rows: Iterable[tuple[Cell, ...]],
-    note: str = "",
-) -> Table | None:
-    """Returns a table without the columns that say nothing in any row; None without rows."""
-    rows = tuple(rows)
-    if not rows:
-        return None
-    kept = [
-        place
-        for place in range(len(columns))
-        if place == 0 or any(row[place].text not in ("", NOTHING) for row in rows)
-    ]
-    shown = tuple(tuple(row[place] for place in kept) for row in rows)
-    return Table(key, title, tuple(columns[place] for place in kept), shown, note)
-
-
 def _name(row: Row) -> Cell:
     candidate = row.candidate
     parts = [f"origin {candidate.origin}", f"runtime {runtime_name(candidate.runtime)}"]
     if candidate.tool:
         parts.append(f"made by {candidate.tool}")
-    if candidate.peer:
-        parts.append(f"peer {candidate.peer}")
+    if candidate.baseline:
+        parts.append(f"baseline {candidate.baseline}")
     return Cell(plain(candidate.name), note=plain("; ".join(parts)))
-
-
-def _outcome(row: Row, figures: LatencyFigures | None) -> Cell:
-    if state(row) != "measured":
-        return Cell(state(row), kind="bad" if state(row) == "failed" else "")
-    return _verdict(figures)
 
 
 def _median(figures: LatencyFigures) -> Cell:
     text = milliseconds(figures.p50) + ("" if figures.steady else "*")
-    return Cell(text if figures.calls == 1 else f"({figures.calls}×) {text}", figures.p50)
+    several = f"({figures.inferences}×) " if figures.inferences > 1 else ""
+    return Cell(several + text, figures.p50)
 
 
 def _verdict(figures: LatencyFigures | None) -> Cell:
@@ -444,7 +410,8 @@ def _verdict(figures: LatencyFigures | None) -> Cell:
     return Cell(VERDICTS[figures.verdict], kind=_KINDS.get(figures.verdict, ""))
 
 
-def _ratio(figures: LatencyFigures | None, *, with_interval: bool = False) -> Cell:
+def ratio_cell(figures: LatencyFigures | None, *, with_interval: bool = False) -> Cell:
+    """Returns the ratio of the medians, with its interval beside or behind it."""
     if figures is None or figures.ratio is None:
         return Cell(NOTHING)
     ratio = figures.ratio
@@ -452,34 +419,41 @@ def _ratio(figures: LatencyFigures | None, *, with_interval: bool = False) -> Ce
     return Cell(text, ratio.value, f"95 % interval {ratio.low:.3f}–{ratio.high:.3f}")
 
 
-def _share_with_interval(figure: Interval | None) -> Cell:
+def share_cell(figure: Interval | None) -> Cell:
+    """Returns an accuracy, with its interval as a note."""
     if figure is None:
         return Cell(NOTHING)
-    return Cell(percent(figure.value), figure.value, f"95 % interval {_range(figure)}")
+    return Cell(percent(figure.value), figure.value, f"95 % interval {_range(figure).text}")
 
 
-def _limit_share(share: float | None) -> Cell:
-    bar = None if share is None else min(max(share, 0.0), 1.0)
-    return Cell(percent(share, 0), share, share=bar)
+def bar_cell(share: float | None) -> Cell:
+    """Returns a share with a bar where the report can draw one."""
+    return Cell(percent(share, 0), share, share=None if share is None else min(max(share, 0), 1))
 
 
-def _range(figure: Interval | None) -> str:
-    return NOTHING if figure is None else f"{100 * figure.low:.1f}–{100 * figure.high:.1f} %"
+def _range(figure: Interval | None) -> Cell:
+    if figure is None:
+        return Cell(NOTHING)
+    return Cell(f"{100 * figure.low:.1f}–{100 * figure.high:.1f} %", figure.low)
 
 
-def _difference(value: float | None) -> Cell:
+def difference_cell(value: float | None) -> Cell:
+    """Returns a difference of probabilities."""
     return Cell("not finite" if value is None else small(value), value)
 
 
-def _milliseconds(value: float | None) -> Cell:
+def milliseconds_cell(value: float | None) -> Cell:
+    """Returns a time."""
     return Cell(milliseconds(value), value)
 
 
-def _bytes(value: int | None) -> Cell:
+def bytes_cell(value: int | None) -> Cell:
+    """Returns a size."""
     return Cell(data_size(value), value)
 
 
-def _percent(value: float | None) -> Cell:
+def percent_cell(value: float | None) -> Cell:
+    """Returns a share."""
     return Cell(percent(value), value)
 
 

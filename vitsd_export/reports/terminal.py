@@ -7,8 +7,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from vitsd_export.measure.benchmark.results import Results
-from vitsd_export.reports import comparison_tables, tables
 from vitsd_export.reports.table import Table
+from vitsd_export.reports.tables import all_tables
 from vitsd_export.reports.wording import data_name, headline, machine_name, plain, when
 
 if TYPE_CHECKING:
@@ -29,26 +29,22 @@ def print_results(results: Results, console: "Console") -> None:
     _print(console, Text(headline(results), style="bold"))
     for line in (data_name(results), machine_name(results), when(results)):
         _print(console, Text(line, style="dim"))
-    found = tables.settings(results)
-    all_tables = [tables.summary(results, found[0] if found else None), tables.latencies(results)]
-    make = (tables.parity, tables.accuracy, tables.start, tables.delegation, tables.limit)
-    all_tables += [function(results) for function in (*make, tables.speeds, tables.failures)]
-    for table in all_tables:
-        if table is not None:
-            _print_table(console, table)
+    for table in all_tables(results):
+        _print_table(console, table)
     if not results.rows:
         _print(console, Text("No candidate was measured."))
 
 
 def print_comparison(comparison: "Comparison", console: "Console") -> None:
     """Prints what changed between two runs, and what it comes to."""
-    for table in comparison_tables.comparison_tables(comparison):
+    table = comparison.table()
+    if table is not None:
         _print_table(console, table)
     for note in comparison.notes:
         _print(console, Text(plain(note), style="yellow"))
-    _print(console, Text(comparison_tables.unchanged(comparison), style="dim"))
+    _print(console, Text(comparison.unchanged, style="dim"))
     style = "bold red" if comparison.regressed else "bold green"
-    _print(console, Text(comparison_tables.conclusion(comparison), style=style))
+    _print(console, Text(comparison.conclusion, style=style))
 
 
 def _print_table(console: "Console", table: Table) -> None:

@@ -3,10 +3,11 @@
 import dataclasses
 import datetime
 import importlib.metadata
+import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from vitsd_export import __version__
 from vitsd_export.artifact.format_detection import find_format
@@ -17,7 +18,7 @@ from vitsd_export.data.labels import default_labels
 from vitsd_export.data.sample import SAMPLE_TITLES, choose_images
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import UsageError
-from vitsd_export.measure.benchmark.engine import Progress, run_suite
+from vitsd_export.measure.benchmark.engine import Progress, no_progress, run_engine
 from vitsd_export.measure.benchmark.machine import describe_machine
 from vitsd_export.measure.benchmark.results import Candidate, Results, Row
 from vitsd_export.measure.benchmark.settings import Settings
@@ -25,6 +26,9 @@ from vitsd_export.pretrained import bundled_names
 from vitsd_export.quantization.schemes import BASELINE
 from vitsd_export.runtimes.registry import find_runner, runner_names
 from vitsd_export.sources.options import SourceOptions
+
+if TYPE_CHECKING:
+    from vitsd_export.workflows.verify import Reference
 
 _KERAS = "keras-tensorflow"
 _PACKAGES = (
@@ -42,10 +46,6 @@ _PACKAGES = (
 )
 
 
-def _no_progress(message: str, done: float, total: float) -> None:
-    """Tells nobody."""
-
-
 def benchmark_artifacts(
     artifacts: Sequence[Path],
     *,
@@ -58,7 +58,7 @@ def benchmark_artifacts(
     force: bool = False,
     command: str = "",
     on_results: Callable[[Results], None] = lambda results: None,
-    progress: Progress = _no_progress,
+    progress: Progress = no_progress,
     **source: Unpack[SourceOptions],
 ) -> Results:
     """Measures artifacts in every runtime that reads them, beside the Keras model they were made from.
@@ -107,25 +107,102 @@ def benchmark_artifacts(
             _check_belongs(path, manifest, loaded.sha256, str(loaded.path))
     keras_path = None if any(source.values()) else loaded.path
     candidates = list_candidates(manifests, keras_path, runtimes)
+    bench = prepare(model, data=data, data_dir=data_dir, settings=settings, command=command)
+    return measure(candidates, bench, on_results=on_results, progress=progress)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What candidates are measured with.
+
+    Attributes:
+        model: The reference.
+        class_names: Its classes.
+        images: Test images of its size.
+        settings: Options of the run.
+        command: The command line, for the record.
+        notes: What else the results record with the settings.
+    """
+
+    model: "Reference"
+    class_names: Sequence[str]
+    images: ImageDataset
+    settings: Settings
+    command: str
+    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def prepare(
+    model: "Reference", *, data: str, data_dir: Path | None, settings: Settings, command: str
+) -> Bench:
+    """Loads the test images for a reference.
+
+    Args:
+        model: The reference.
+        data: Test images: `sample`, `cifar10`, `cifar100`, or a folder.
+        data_dir: Where CIFAR lies if `data` is its name.
+        settings: Options of the run.
+        command: The command line, for the record.
+
+    Raises:
+        InputError: If the images cannot be used.
+    """
+    loaded = model.loaded
     class_names = loaded.labels or default_labels(loaded.num_classes)
     images = load_images(
         choose_images(data, class_names), split="test", size=loaded.image_size, data_dir=data_dir
     )
+    return Bench(model, class_names, images, settings, command)
+
+
+def measure(
+    candidates: Sequence[Candidate],
+    bench: Bench,
+    *,
+    lost: Mapping[str, Row] | None = None,
+    earlier: Results | None = None,
+    on_results: Callable[[Results], None] = lambda results: None,
+    progress: Progress = no_progress,
+) -> Results:
+    """Measures candidates beside the reference.
+
+    Args:
+        candidates: What to measure, in the order of the rows.
+        bench: What they are measured with.
+        lost: Rows of candidates that there is no file of, by name.
+        earlier: A run that was broken off. Its rows are kept if all that they depend on is the same.
+        on_results: Called with the results so far whenever they have grown.
+        progress: Told how far the run is.
+    """
+    images, loaded, settings = bench.images, bench.model.loaded, bench.settings
     progress(f"asking the Keras model about {len(images)} images: {images.source}", 0, 0)
-    answers = model.answers(images)
+    answers = bench.model.answers(images)
     progress("measuring the machine", 0, 0)
     results = Results(
-        command=command,
+        command=bench.command,
         started=_now(),
         finished=None,
         machine=describe_machine(settings.threads),
         versions=list_versions(),
         model={"name": loaded.name, "sha256": loaded.sha256},
-        data=describe_data(images, class_names),
-        settings=settings.to_dict(),
+        data=describe_data(images, bench.class_names),
+        # As they are read back: with lists.
+        settings=json.loads(json.dumps({**settings.to_dict(), **bench.notes})),
         rows=(),
     )
-    rows: dict[str, Row] = {}
+    lost = lost or {}
+    done: dict[str, Row] = {}
+    if earlier is not None and _conditions(earlier) == _conditions(results):
+        results = dataclasses.replace(results, started=earlier.started)
+        # What failed is tried again.
+        done = {
+            row.candidate.name: row
+            for row in earlier.rows
+            if row.candidate in candidates and row.failure is None and row.skipped is None
+        }
+        progress(f"resuming the run of {earlier.started}: {len(done)} rows are there", 0, 0)
+
+    rows = {**done, **lost}
 
     def keep(row: Row) -> None:
         rows[row.candidate.name] = row
@@ -133,17 +210,27 @@ def benchmark_artifacts(
         on_results(dataclasses.replace(results, rows=ordered))
 
     alone = [speed for speed in results.machine.speeds if speed.threads == 1]
-    measured = run_suite(
-        candidates,
+    measured = run_engine(
+        [candidate for candidate in candidates if candidate.name not in lost],
         reference=answers.probabilities,
         images=images,
-        class_names=class_names,
+        class_names=bench.class_names,
         settings=settings,
         speed=alone[0] if alone else None,
+        done=done,
         on_row=keep,
         progress=progress,
     )
-    return dataclasses.replace(results, finished=_now(), rows=measured)
+    rows |= {row.candidate.name: row for row in measured}
+    ordered = tuple(rows[candidate.name] for candidate in candidates)
+    return dataclasses.replace(results, finished=_now(), rows=ordered)
+
+
+def _conditions(results: Results) -> tuple[object, ...]:
+    """Returns what the figures of a run depend on, but for the candidates' files."""
+    machine = results.machine
+    known = (results.model, results.data, results.settings, results.versions)
+    return (*known, machine.processor, machine.cores)
 
 
 def read_manifest(path: Path) -> Manifest | None:
@@ -176,9 +263,11 @@ def list_candidates(
     candidates = []
     if keras_path is not None and keras_path.suffix == ".keras":
         for runtime in readers.get("keras", ()):
-            peer = None if runtime == _KERAS or _KERAS not in readers["keras"] else _KERAS
+            baseline = None if runtime == _KERAS or _KERAS not in readers["keras"] else _KERAS
             candidates.append(
-                Candidate(runtime, runtime, "keras", "float32", path=str(keras_path), peer=peer)
+                Candidate(
+                    runtime, runtime, "keras", "float32", path=str(keras_path), baseline=baseline
+                )
             )
     keras = _KERAS if any(candidate.name == _KERAS for candidate in candidates) else None
     kinds = {path: find_format(path).name for path in manifests}
@@ -197,14 +286,14 @@ def list_candidates(
             )
         main = FORMATS[kind].runtime if FORMATS[kind].runtime in found else found[0]
         for runtime in sorted(found, key=lambda one: one != main):
-            peer = names[path]
+            baseline = names[path]
             name = f"{names[path]} ({runtime})"
             if runtime == main:
                 name = names[path]
                 base = floats.get(kind)
-                peer = names[base] if base is not None and base != path else keras
+                baseline = names[base] if base is not None and base != path else keras
             candidates.append(
-                Candidate(name, runtime, kind, schemes[path], path=str(path), peer=peer)
+                Candidate(name, runtime, kind, schemes[path], path=str(path), baseline=baseline)
             )
     return candidates
 

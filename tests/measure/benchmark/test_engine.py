@@ -18,7 +18,7 @@ from tests.support.tiny_artifacts import (
 )
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.errors import UsageError
-from vitsd_export.measure.benchmark.engine import run_suite
+from vitsd_export.measure.benchmark.engine import run_engine
 from vitsd_export.measure.benchmark.results import Candidate, Row, Speed
 from vitsd_export.measure.benchmark.settings import Settings
 
@@ -44,8 +44,8 @@ def settings_of(**changes: object) -> Settings:
     return Settings(**{**short, **changes})  # type: ignore[arg-type]
 
 
-def numpy_candidate(name: str, runner: str, path: Path, peer: str | None = None) -> Candidate:
-    return Candidate(name, f"{HERE}:{runner}", "odd", path=str(path), peer=peer)
+def numpy_candidate(name: str, runner: str, path: Path, baseline: str | None = None) -> Candidate:
+    return Candidate(name, f"{HERE}:{runner}", "odd", path=str(path), baseline=baseline)
 
 
 def run(
@@ -55,7 +55,7 @@ def run(
     **changes: object,
 ) -> dict[str, Row]:
     seen = [] if seen is None else seen
-    rows = run_suite(
+    rows = run_engine(
         candidates,
         reference=REFERENCE,
         images=DATA,
@@ -87,9 +87,9 @@ def measured(tiny: Path) -> dict[str, Row]:
     return run(
         [
             Candidate("onnx", "onnxruntime", "onnx", "float32", path=onnx),
-            Candidate("tflite", "litert", "tflite", "float32", path=tflite, peer="onnx"),
-            Candidate("kernels", "litert-no-xnnpack", "tflite", path=tflite, peer="tflite"),
-            numpy_candidate("fixed", "FixedBatchRunner", tiny / "tiny.onnx", peer="onnx"),
+            Candidate("tflite", "litert", "tflite", "float32", path=tflite, baseline="onnx"),
+            Candidate("kernels", "litert-no-xnnpack", "tflite", path=tflite, baseline="tflite"),
+            numpy_candidate("fixed", "FixedBatchRunner", tiny / "tiny.onnx", baseline="onnx"),
         ]
     )
 
@@ -110,23 +110,25 @@ def test_a_sound_candidate_has_every_figure(measured: dict[str, Row], name: str)
     assert 0 < row.start.rss_before <= row.start.rss_load <= row.start.rss_inference
     assert [(entry.batch, entry.threads) for entry in row.latencies] == [(1, 1), (3, 1)]
     for entry in row.latencies:
-        assert entry.rounds == len(entry.samples) == 2 * 3 * 2
+        assert entry.calls == len(entry.samples) == 2 * 3 * 2
         assert 0 < entry.p50 <= entry.p90 <= entry.p99 <= max(entry.samples)
         assert entry.throughput == pytest.approx(1e3 * entry.batch / entry.p50)
         assert entry.launches == 2
 
 
-def test_times_are_beside_those_of_the_peer(measured: dict[str, Row]) -> None:
-    for entry, peer in zip(measured["tflite"].latencies, measured["onnx"].latencies, strict=True):
+def test_times_are_beside_those_of_the_baseline(measured: dict[str, Row]) -> None:
+    for entry, baseline in zip(
+        measured["tflite"].latencies, measured["onnx"].latencies, strict=True
+    ):
         assert entry.ratio is not None
-        assert entry.ratio.value == pytest.approx(entry.p50 / peer.p50, rel=1e-3)
+        assert entry.ratio.value == pytest.approx(entry.p50 / baseline.p50, rel=1e-3)
         assert entry.ratio.low < entry.ratio.value < entry.ratio.high
         assert entry.verdict in ("faster", "slower", "same")
     assert all(entry.ratio is None for entry in measured["onnx"].latencies)
 
 
-def test_a_batch_beyond_the_files_own_takes_several_calls(measured: dict[str, Row]) -> None:
-    calls = {name: [entry.calls for entry in row.latencies] for name, row in measured.items()}
+def test_a_batch_beyond_the_files_own_takes_several_inferences(measured: dict[str, Row]) -> None:
+    calls = {name: [entry.inferences for entry in row.latencies] for name, row in measured.items()}
     assert calls == {"onnx": [1, 1], "tflite": [1, 3], "kernels": [1, 3], "fixed": [1, 2]}
 
 
@@ -138,9 +140,9 @@ def test_what_ran_and_how_much_is_told(measured: dict[str, Row]) -> None:
     work = measured["onnx"].work
     assert work is not None
     assert work.multiply_adds == {"float32": 8 * 8 * 3 * 10}
-    assert work.limit is not None
+    assert work.roofline is not None
     alone = measured["onnx"].latencies[0].p50
-    assert work.share == pytest.approx(work.limit / alone)
+    assert work.share == pytest.approx(work.roofline / alone)
     assert set(measured["onnx"].versions) == {"onnxruntime"}
 
 
@@ -149,7 +151,7 @@ def test_the_ones_that_break_do_not_stop_the_others(tiny: Path) -> None:
     (tiny / "broken.onnx").write_bytes(b"\x08\x08broken")
     rows = run(
         [
-            numpy_candidate("peer", "SegfaultWhileLoading", file),
+            numpy_candidate("baseline", "SegfaultWhileLoading", file),
             numpy_candidate("aborts", "AbortWhileRunning", file, "good"),
             numpy_candidate("killed", "KilledWhileTimed", file, "good"),
             numpy_candidate("hungry", "EatsMemory", file, "good"),
@@ -158,13 +160,13 @@ def test_the_ones_that_break_do_not_stop_the_others(tiny: Path) -> None:
             numpy_candidate("missing", "Missing", file, "good"),
             Candidate("broken", "onnxruntime", "onnx", path=str(tiny / "broken.onnx")),
             Candidate("gone", "onnxruntime", "onnx", path=str(tiny / "gone.onnx")),
-            numpy_candidate("good", "NumpyRunner", file, "peer"),
+            numpy_candidate("good", "NumpyRunner", file, "baseline"),
         ],
         timeout=8.0,
         launches=1,
     )
     failures = {name: row.failure for name, row in rows.items()}
-    assert failures["peer"] == "crashed: SIGSEGV while loading"
+    assert failures["baseline"] == "crashed: SIGSEGV while loading"
     assert failures["aborts"] == "crashed: SIGABRT while answering images"
     assert str(failures["killed"]).startswith("crashed: SIGKILL while warming up at batch 3")
     assert failures["hungry"] == "out of memory. (while loading)"
@@ -209,7 +211,7 @@ def test_what_an_earlier_run_holds_is_not_measured_again(tiny: Path) -> None:
     )
     assert after["first"] == before["first"]
     assert {row.candidate.name for row in seen} == {"second"}
-    # The peer ran along to be compared with.
+    # The baseline ran along to be compared with.
     assert after["second"].latencies[0].ratio is not None
     again = run([first, second], seen := [], done=after, batches=(1,), launches=1)
     assert (again, seen) == (after, [])
@@ -227,7 +229,7 @@ def test_an_interrupt_keeps_the_rows_and_leaves_no_process(tiny: Path) -> None:
         numpy_candidate(name, "NumpyRunner", tiny / "tiny.onnx") for name in ("a", "b", "c")
     ]
     with pytest.raises(KeyboardInterrupt):
-        run_suite(
+        run_engine(
             candidates,
             reference=REFERENCE,
             images=DATA,
@@ -248,7 +250,7 @@ def test_an_interrupt_amid_the_rounds_leaves_no_process(tiny: Path) -> None:
 
     candidates = [numpy_candidate(name, "NumpyRunner", tiny / "tiny.onnx") for name in ("a", "b")]
     with pytest.raises(KeyboardInterrupt):
-        run_suite(
+        run_engine(
             candidates,
             reference=REFERENCE,
             images=DATA,
@@ -261,7 +263,7 @@ def test_an_interrupt_amid_the_rounds_leaves_no_process(tiny: Path) -> None:
 
 def test_images_of_other_classes_have_no_accuracy(tiny: Path) -> None:
     data = dataclasses.replace(DATA, class_names=tuple(f"other {name}" for name in LABELS))
-    (row,) = run_suite(
+    (row,) = run_engine(
         [numpy_candidate("a", "NumpyRunner", tiny / "tiny.onnx")],
         reference=REFERENCE,
         images=data,
@@ -276,7 +278,7 @@ def test_images_of_other_classes_have_no_accuracy(tiny: Path) -> None:
     ("candidates", "message"),
     [
         ([Candidate("a", "x", "onnx"), Candidate("a", "y", "onnx")], "Several candidates"),
-        ([Candidate("a", "x", "onnx", peer="b")], "'b', which is not in the run"),
+        ([Candidate("a", "x", "onnx", baseline="b")], "'b', which is not in the run"),
     ],
 )
 def test_candidates_that_do_not_fit_together_fail(
@@ -288,7 +290,7 @@ def test_candidates_that_do_not_fit_together_fail(
 
 def test_answers_of_other_images_fail() -> None:
     with pytest.raises(UsageError, match="7 images"):
-        run_suite(
+        run_engine(
             [], reference=REFERENCE[:3], images=DATA, class_names=LABELS, settings=settings_of()
         )
 

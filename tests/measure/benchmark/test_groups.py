@@ -7,8 +7,8 @@ from vitsd_export.measure.benchmark.groups import group_by_memory
 from vitsd_export.measure.benchmark.results import Candidate
 
 
-def candidate(name: str, peer: str | None = None) -> Candidate:
-    return Candidate(name, "onnxruntime", "onnx", peer=peer)
+def candidate(name: str, baseline: str | None = None) -> Candidate:
+    return Candidate(name, "onnxruntime", "onnx", baseline=baseline)
 
 
 A, B, C = candidate("a"), candidate("b", "a"), candidate("c", "b")
@@ -24,7 +24,7 @@ def test_all_are_one_group_where_memory_suffices() -> None:
     assert names(group_by_memory([D, C, A, B, E], needs, 5)) == [["d", "c", "a", "b", "e"]]
 
 
-def test_those_with_a_common_peer_stay_together() -> None:
+def test_those_with_a_common_baseline_stay_together() -> None:
     needs = dict.fromkeys("abcde", 1)
     assert names(group_by_memory([A, D, B, E, C], needs, 3)) == [["a", "b", "c"], ["d", "e"]]
 

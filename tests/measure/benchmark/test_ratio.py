@@ -42,8 +42,8 @@ def covered(launches: int, ratio: float, runs: int = 120, rounds: int = 20) -> f
     hits = 0
     for _ in range(runs):
         drift = drift_of(rng, launches, rounds)
-        ours, peer = times_of(rng, 2.0 * ratio, drift), times_of(rng, 2.0, drift)
-        interval = ratio_of_medians(ours, peer, resamples=300)
+        ours, baseline = times_of(rng, 2.0 * ratio, drift), times_of(rng, 2.0, drift)
+        interval = ratio_of_medians(ours, baseline, resamples=300)
         hits += interval.low <= ratio <= interval.high
     return hits / runs
 
@@ -99,10 +99,10 @@ def test_the_ratio_is_that_of_the_medians_and_its_inverse_the_other_way_round(
 ) -> None:
     rng = np.random.default_rng(seed)
     ours = list(rng.lognormal(0, 0.3, (launches, rounds, 3)))
-    peer = list(scale * rng.lognormal(0, 0.3, (launches, rounds, 2)))
-    there = ratio_of_medians(ours, peer, resamples=100, seed=1)
-    back = ratio_of_medians(peer, ours, resamples=100, seed=1)
-    assert there.value == pytest.approx(np.median(ours) / np.median(peer))
+    baseline = list(scale * rng.lognormal(0, 0.3, (launches, rounds, 2)))
+    there = ratio_of_medians(ours, baseline, resamples=100, seed=1)
+    back = ratio_of_medians(baseline, ours, resamples=100, seed=1)
+    assert there.value == pytest.approx(np.median(ours) / np.median(baseline))
     assert there.low <= there.value <= there.high
     assert (back.value, back.low, back.high) == pytest.approx(
         (1 / there.value, 1 / there.high, 1 / there.low)
@@ -111,8 +111,8 @@ def test_the_ratio_is_that_of_the_medians_and_its_inverse_the_other_way_round(
 
 def test_the_same_seed_gives_the_same_interval() -> None:
     rng = np.random.default_rng(6)
-    ours, peer = list(rng.lognormal(size=(2, 9, 3))), list(rng.lognormal(size=(2, 9, 3)))
-    assert ratio_of_medians(ours, peer, seed=3) == ratio_of_medians(ours, peer, seed=3)
+    ours, baseline = list(rng.lognormal(size=(2, 9, 3))), list(rng.lognormal(size=(2, 9, 3)))
+    assert ratio_of_medians(ours, baseline, seed=3) == ratio_of_medians(ours, baseline, seed=3)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ INTEGERS = Product("c", "int8", 8000, 10)
 def test_each_product_takes_the_longer_of_its_two_times() -> None:
     work = work_of([COMPUTE, MEMORY, INTEGERS], 5000, SPEED)
     assert work is not None
-    assert work.limit == pytest.approx(5 + 9 + 2)
+    assert work.roofline == pytest.approx(5 + 9 + 2)
     assert with_share(work, 64.0).share == pytest.approx(16 / 64)
     assert with_share(work, None).share is None
     assert work.multiply_adds == {"float32": 6000, "int8": 8000}
@@ -27,7 +27,7 @@ def test_integers_are_as_fast_as_floats_where_their_rate_is_unknown() -> None:
     speed = Speed(threads=1, flops=2e6, int8_ops=None, bandwidth=1e5)
     work = work_of([INTEGERS], 10, speed)
     assert work is not None
-    assert work.limit == pytest.approx(8)
+    assert work.roofline == pytest.approx(8)
     assert work.share is None
 
 
@@ -39,7 +39,7 @@ def test_there_is_no_limit_without_shapes_or_rates(
 ) -> None:
     work = work_of(products, 100, speed)
     assert work is not None
-    assert (work.limit, with_share(work, 1.0).share) == (None, None)
+    assert (work.roofline, with_share(work, 1.0).share) == (None, None)
 
 
 def test_there_is_no_work_where_no_product_is_known() -> None:

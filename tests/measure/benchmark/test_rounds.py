@@ -48,6 +48,6 @@ def test_turns_are_paired_by_round() -> None:
         for launch in (100, 200):
             numbers = [launch + index for index in timed.rounds[1]]
             timed.turns.setdefault(1, []).append(np.array(numbers, float)[:, None])
-    ours, peers = paired_turns(slow, fast, 1)
-    np.testing.assert_array_equal(ours, peers)
+    ours, baselines = paired_turns(slow, fast, 1)
+    np.testing.assert_array_equal(ours, baselines)
     assert [len(turns) for turns in ours] == [3, 3]

@@ -1,4 +1,4 @@
-"""The benchmark suite: every candidate's parity, accuracy, memory, latency and share of the limit."""
+"""The benchmark engine: every candidate's parity, accuracy, memory, latency and share of the roofline."""
 
 import dataclasses
 import statistics
@@ -42,11 +42,11 @@ class Progress(Protocol):
         """Tells what is being done and how much of the whole, in expected seconds, lies behind."""
 
 
-def _no_progress(message: str, done: float, total: float) -> None:
+def no_progress(message: str, done: float, total: float) -> None:
     """Tells nobody."""
 
 
-def run_suite(
+def run_engine(
     candidates: Sequence[Candidate],
     *,
     reference: np.ndarray,
@@ -56,7 +56,7 @@ def run_suite(
     speed: Speed | None = None,
     done: Mapping[str, Row] | None = None,
     on_row: Callable[[Row], None] = lambda row: None,
-    progress: Progress = _no_progress,
+    progress: Progress = no_progress,
 ) -> tuple[Row, ...]:
     """Measures candidates, each in processes of its own, and their times side by side.
 
@@ -64,13 +64,13 @@ def run_suite(
     time limit makes a row with `failure`; a runtime that is not installed one with `skipped`.
 
     Args:
-        candidates: What to measure; the names are unique, and a `peer` is one of them.
+        candidates: What to measure; the names are unique, and a `baseline` is one of them.
         reference: [N, classes] float32, the reference model's probabilities of `images`.
         images: [N, size, size, 3], of the size that the model takes. With labels of `class_names`,
             accuracy is measured.
         class_names: The model's, in the order of its outputs.
         settings: Options.
-        speed: Rates of the machine on one thread, for the limit; None leaves the limit out.
+        speed: Rates of the machine on one thread, for the roofline; None leaves it out.
         done: Rows of an earlier run by the candidate's name. What they hold is not measured again.
         on_row: Called with a candidate's row whenever it has grown: after parity and accuracy, and after
             the times at each number of threads. The last call carries the final row.
@@ -84,13 +84,13 @@ def run_suite(
         KeyboardInterrupt: After every process has been ended; what `on_row` got is kept.
     """
     _check(candidates, reference, images, class_names)
-    suite = _Suite(
+    run = _Run(
         candidates, reference, images, class_names, settings, speed, done or {}, on_row, progress
     )
-    suite.answer_all()
+    run.answer_all()
     for threads in settings.threads:
-        suite.time_all(threads)
-    return tuple(suite.rows.values())
+        run.time_all(threads)
+    return tuple(run.rows.values())
 
 
 def _check(
@@ -104,9 +104,9 @@ def _check(
     if twice:
         raise UsageError(f"Several candidates have the name {twice[0]!r}. Give each its own.")
     for candidate in candidates:
-        if candidate.peer is not None and candidate.peer not in names:
+        if candidate.baseline is not None and candidate.baseline not in names:
             raise UsageError(
-                f"{candidate.name!r} is to be compared with {candidate.peer!r}, which is not in the run."
+                f"{candidate.name!r} is to be compared with {candidate.baseline!r}, which is not in the run."
             )
     if not len(images) or reference.shape != (len(images), len(class_names)):
         raise UsageError(
@@ -115,7 +115,7 @@ def _check(
         )
 
 
-class _Suite:
+class _Run:
     """The state of a run: the rows so far, and how far it is."""
 
     def __init__(
@@ -229,13 +229,13 @@ class _Suite:
         return have >= set(self._settings.batches)
 
     def time_all(self, threads: int) -> None:
-        """Times every candidate that has not been timed at a number of threads, beside its peer."""
+        """Times every candidate that has not been timed at a number of threads, beside its baseline."""
         open_rows = {row.candidate.name: row for row in self._open_rows()}
         lacking = {name for name, row in open_rows.items() if not self._is_timed(row, threads)}
-        # A peer that has been timed runs along once more: times are compared with those beside them.
-        peers = {open_rows[name].candidate.peer for name in lacking}
+        # A baseline that has been timed runs along once more: times are compared with those beside them.
+        baselines = {open_rows[name].candidate.baseline for name in lacking}
         wanted = [
-            row.candidate for name, row in open_rows.items() if name in lacking or name in peers
+            row.candidate for name, row in open_rows.items() if name in lacking or name in baselines
         ]
         memory = int(available_memory() * _SHARE_OF_MEMORY)
         needs = {
@@ -259,9 +259,9 @@ class _Suite:
             return dataclasses.replace(row, skipped=timed.missing)
         if timed.failure is not None:
             return dataclasses.replace(row, failure=timed.failure)
-        peer = by_name.get(timed.candidate.peer or "")
+        baseline = by_name.get(timed.candidate.baseline or "")
         figures = [
-            summarize(timed, peer, batch, threads, self._settings)
+            summarize(timed, baseline, batch, threads, self._settings)
             for batch in self._settings.batches
         ]
         others = [entry for entry in row.latencies if entry.threads != threads]
@@ -278,13 +278,13 @@ class _Suite:
 
 
 def summarize(
-    timed: Timed, peer: Timed | None, batch: int, threads: int, settings: Settings
+    timed: Timed, baseline: Timed | None, batch: int, threads: int, settings: Settings
 ) -> LatencyFigures:
-    """Returns the latency of a candidate at a batch size, beside that of its peer if that has times.
+    """Returns the latency of a candidate at a batch size, beside that of its baseline if that has times.
 
     Args:
         timed: The candidate's times.
-        peer: The peer's; None without one.
+        baseline: The baseline's; None without one.
         batch: Images in a call.
         threads: Threads of the runtime.
         settings: Of the bootstrap.
@@ -292,14 +292,14 @@ def summarize(
     samples = np.concatenate([turns.ravel() for turns in timed.turns[batch]])
     p50, p90, p99 = (float(value) for value in np.percentile(samples, (50, 90, 99)))
     ratio = None
-    if peer is not None and peer.failure is None and batch in peer.turns:
+    if baseline is not None and baseline.failure is None and batch in baseline.turns:
         ratio = ratio_of_medians(
-            *paired_turns(timed, peer, batch), resamples=settings.resamples, seed=settings.seed
+            *paired_turns(timed, baseline, batch), resamples=settings.resamples, seed=settings.seed
         )
     return LatencyFigures(
         batch=batch,
         threads=threads,
-        rounds=len(samples),
+        calls=len(samples),
         p50=p50,
         p90=p90,
         p99=p99,
@@ -307,7 +307,7 @@ def summarize(
         samples=tuple(float(f"{value:.5g}") for value in samples),
         ratio=ratio,
         verdict=None if ratio is None else judge_ratio(ratio),
-        calls=timed.inferences[batch],
+        inferences=timed.inferences[batch],
         launches=len(timed.turns[batch]),
         steady=timed.steady[batch],
     )

@@ -8,13 +8,13 @@ from vitsd_export.measure.benchmark.results import Candidate
 def group_by_memory(
     candidates: Sequence[Candidate], needs: Mapping[str, int], memory: int
 ) -> list[list[Candidate]]:
-    """Returns groups whose needs add up to no more than the memory; a candidate stays with its peer.
+    """Returns groups whose needs add up to no more than the memory; a candidate stays with its baseline.
 
-    Candidates with one peer are one family, which is never split: a family that is too large is a group
+    Candidates with one baseline are one family, which is never split: a family that is too large is a group
     of its own.
 
     Args:
-        candidates: A `peer` that is not among them counts for nothing.
+        candidates: A `baseline` that is not among them counts for nothing.
         needs: Bytes by name.
         memory: Bytes.
     """
@@ -23,11 +23,13 @@ def group_by_memory(
     names = {candidate.name for candidate in candidates}
     for candidate in candidates:
         home = candidate.name
-        # A peer may have a peer itself.
-        peers = {one.name: one.peer for one in candidates}
+        # A baseline may have a baseline itself.
+        baselines = {one.name: one.baseline for one in candidates}
         seen = {home}
-        while (peer := peers[home]) is not None and peer in names and peer not in seen:
-            home = peer
+        while (
+            (baseline := baselines[home]) is not None and baseline in names and baseline not in seen
+        ):
+            home = baseline
             seen.add(home)
         homes[candidate.name] = home
     for candidate in candidates:

@@ -22,7 +22,7 @@ _STUDENT = (2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160
 
 def ratio_of_medians(
     times: Sequence[np.ndarray],
-    peer_times: Sequence[np.ndarray],
+    baseline_times: Sequence[np.ndarray],
     *,
     resamples: int = 2000,
     seed: int = 0,
@@ -37,38 +37,40 @@ def ratio_of_medians(
 
     Args:
         times: For each launch [rounds, calls], in any unit; every launch with the same shape.
-        peer_times: The same launches and rounds of the peer; its number of calls may differ.
+        baseline_times: The same launches and rounds of the baseline; its number of calls may differ.
         resamples: Number of resamples.
         seed: Of the draws.
 
     Raises:
         UsageError: If the launches or rounds of the two differ, or there are none.
     """
-    ours, peers = np.stack(list(times)), np.stack(list(peer_times))
-    if ours.shape[:2] != peers.shape[:2] or not ours.size or not peers.size:
+    ours, baselines = np.stack(list(times)), np.stack(list(baseline_times))
+    if ours.shape[:2] != baselines.shape[:2] or not ours.size or not baselines.size:
         raise UsageError(
             f"A ratio needs the same launches and rounds of both; got {list(ours.shape[:2])} and "
-            f"{list(peers.shape[:2])}."
+            f"{list(baselines.shape[:2])}."
         )
     launches, rounds = ours.shape[:2]
-    value = float(np.median(ours) / np.median(peers))
+    value = float(np.median(ours) / np.median(baselines))
     rng = np.random.default_rng(seed)
     drawn = _blocks(rng, resamples, launches, rounds)
-    pooled = _log_ratios(ours, peers, drawn)
+    pooled = _log_ratios(ours, baselines, drawn)
     low, high = np.quantile(pooled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    spread = _spread_of_launches(ours, peers, drawn)
+    spread = _spread_of_launches(ours, baselines, drawn)
     below = math.hypot(max(math.log(value) - low, 0.0), spread)
     above = math.hypot(max(high - math.log(value), 0.0), spread)
     return Interval(value, value * math.exp(-below), value * math.exp(above))
 
 
-def _spread_of_launches(ours: np.ndarray, peers: np.ndarray, drawn: np.ndarray) -> float:
+def _spread_of_launches(ours: np.ndarray, baselines: np.ndarray, drawn: np.ndarray) -> float:
     """Returns half the interval of the logarithm of the ratio that is due to launches alone."""
     launches = len(ours)
     one_by_one = [slice(index, index + 1) for index in range(launches)]
-    ratios = [math.log(np.median(ours[launch]) / np.median(peers[launch])) for launch in one_by_one]
+    ratios = [
+        math.log(np.median(ours[launch]) / np.median(baselines[launch])) for launch in one_by_one
+    ]
     noise = [
-        float(np.var(_log_ratios(ours[launch], peers[launch], drawn[:, launch])))
+        float(np.var(_log_ratios(ours[launch], baselines[launch], drawn[:, launch])))
         for launch in one_by_one
     ]
     freedom = launches - 1
@@ -87,11 +89,12 @@ def _blocks(rng: np.random.Generator, resamples: int, launches: int, rounds: int
     return drawn.reshape(resamples, launches, count * length)[:, :, :rounds]
 
 
-def _log_ratios(ours: np.ndarray, peers: np.ndarray, rounds: np.ndarray) -> np.ndarray:
-    """Returns log(median / median of the peer) of drawn rounds, [resamples]."""
+def _log_ratios(ours: np.ndarray, baselines: np.ndarray, rounds: np.ndarray) -> np.ndarray:
+    """Returns log(median / median of the baseline) of drawn rounds, [resamples]."""
     launches = np.arange(len(ours))[:, None]
     above, below = (
-        np.median(side[launches, rounds].reshape(len(rounds), -1), axis=1) for side in (ours, peers)
+        np.median(side[launches, rounds].reshape(len(rounds), -1), axis=1)
+        for side in (ours, baselines)
     )
     logarithms: np.ndarray = np.log(above / below)
     return logarithms

@@ -16,7 +16,7 @@ from vitsd_export.errors import InputError
 from vitsd_export.runtimes.delegation import Delegation as Delegation
 
 # Raised when a field changes its meaning or goes; new optional fields leave it.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Candidate:
         scheme: Numeric scheme, such as `int8`; None where nobody says it.
         origin: `ours`, or `stock` for what another tool made.
         path: The file or folder; None for a model that has none.
-        peer: Name of the candidate that its times are divided by; None for a peer itself.
+        baseline: Name of the candidate that its times are divided by; None for a baseline itself.
         tool: What made it, such as `tf2onnx 1.17.0`.
     """
 
@@ -41,7 +41,7 @@ class Candidate:
     scheme: str | None = None
     origin: Literal["ours", "stock"] = "ours"
     path: str | None = None
-    peer: str | None = None
+    baseline: str | None = None
     tool: str | None = None
 
 
@@ -167,15 +167,15 @@ class LatencyFigures:
     Attributes:
         batch: Images in a call.
         threads: Threads of the runtime.
-        rounds: Calls that were timed, after warm-up.
+        calls: Calls that were timed, after warm-up.
         p50: Median milliseconds.
         p90: 90th percentile.
         p99: 99th percentile.
         throughput: Images a second at the median.
         samples: Milliseconds of every timed call, in the order of the rounds.
-        ratio: p50 by that of the peer in the same run, with its bootstrap interval; None without a peer.
-        verdict: `faster` or `slower` than the peer, or `same` where the interval holds 1.
-        calls: Inferences of the runtime that such a call takes: more than one where the file fixes a
+        ratio: p50 by that of the baseline in the same run, with its bootstrap interval; None without one.
+        verdict: `faster` or `slower` than the baseline, or `same` where the interval holds 1.
+        inferences: Inferences of the runtime that such a call takes: more than one where the file fixes a
             smaller batch.
         launches: Processes that the samples come from, in sequence and with equal shares.
         steady: Whether warm-up ended because the times were steady, and not because of its limit.
@@ -183,7 +183,7 @@ class LatencyFigures:
 
     batch: int
     threads: int
-    rounds: int
+    calls: int
     p50: float
     p90: float
     p99: float
@@ -191,7 +191,7 @@ class LatencyFigures:
     samples: tuple[float, ...]
     ratio: Interval | None = None
     verdict: Literal["faster", "slower", "same"] | None = None
-    calls: int = 1
+    inferences: int = 1
     launches: int = 1
     steady: bool = True
 
@@ -203,14 +203,14 @@ class Work:
     Attributes:
         multiply_adds: By the numbers computed with (`float32`, `int8`, …); None where a shape is not known.
         bytes: Bytes of the constants read.
-        limit: Milliseconds that this machine must take for a batch of one on one thread at its measured
+        roofline: Milliseconds that this machine must take for a batch of one on one thread at its measured
             rates: the products' and the weights' times, summed part by part of the larger of both.
-        share: limit divided by the measured p50 on one thread.
+        share: roofline divided by the measured p50 on one thread.
     """
 
     multiply_adds: dict[str, int | None]
     bytes: int
-    limit: float | None
+    roofline: float | None
     share: float | None
 
 

@@ -10,7 +10,7 @@ _INTEGERS = ("int8", "uint8", "int4", "uint4", "int2")
 
 
 def work_of(products: Sequence[Product], constants: int, speed: Speed | None) -> Work | None:
-    """Returns an artifact's work and its limit.
+    """Returns an artifact's work and its roofline.
 
     Each product takes the longer of two times: its operations at the measured rate of its numbers, and its
     weights at the measured bandwidth (the roofline model: Williams, Waterman, Patterson, 2009,
@@ -19,7 +19,7 @@ def work_of(products: Sequence[Product], constants: int, speed: Speed | None) ->
     Args:
         products: What the artifact multiplies for one image.
         constants: Bytes of all its constants.
-        speed: Rates of the machine on one thread; None leaves the limit out.
+        speed: Rates of the machine on one thread; None leaves the roofline out.
 
     Returns:
         None without products, as of a SavedModel, whose graph is not read.
@@ -27,20 +27,20 @@ def work_of(products: Sequence[Product], constants: int, speed: Speed | None) ->
     if not products:
         return None
     sums = {numbers: group.multiply_adds for numbers, group in sum_up(products).items()}
-    limit = None
+    roofline = None
     if speed is not None and all(product.multiply_adds is not None for product in products):
-        limit = 1e3 * sum(_seconds(product, speed) for product in products)
-    return Work(sums, constants, limit, None)
+        roofline = 1e3 * sum(_seconds(product, speed) for product in products)
+    return Work(sums, constants, roofline, None)
 
 
 def with_share(work: Work, p50: float | None) -> Work:
-    """Returns an artifact's work with the share of its limit that was reached.
+    """Returns an artifact's work with the share of its roofline that was reached.
 
     Args:
         work: The work.
         p50: Median milliseconds of one image on one thread; None if it was not measured.
     """
-    share = None if work.limit is None or not p50 else work.limit / p50
+    share = None if work.roofline is None or not p50 else work.roofline / p50
     return dataclasses.replace(work, share=share)
 
 

@@ -225,7 +225,7 @@ def spread(count: int, rounds: int) -> tuple[int, ...]:
     """Returns `count` of the rounds 0 … rounds - 1, spread evenly; all if there are fewer.
 
     The rounds of a smaller count are among those of a larger one, so that a slow candidate has all its
-    turns beside its fast peer. (The order is that of van der Corput's sequence: bits reversed.)
+    turns beside its fast baseline. (The order is that of van der Corput's sequence: bits reversed.)
     """
     bits = max(1, (rounds - 1).bit_length())
     order = sorted(range(rounds), key=lambda index: f"{index:0{bits}b}"[::-1])
@@ -246,12 +246,12 @@ def _order(racers: Sequence[_Racer], index: int, draws: random.Random) -> list[_
 
 
 def paired_turns(
-    timed: Timed, peer: Timed, batch: int
+    timed: Timed, baseline: Timed, batch: int
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Returns the turns of two candidates in the rounds that both had, for `ratio_of_medians`."""
-    common = sorted(set(timed.rounds[batch]) & set(peer.rounds[batch]))
+    common = sorted(set(timed.rounds[batch]) & set(baseline.rounds[batch]))
     sides: list[list[np.ndarray]] = []
-    for side in (timed, peer):
+    for side in (timed, baseline):
         places = [side.rounds[batch].index(number) for number in common]
         sides.append([turns[places] for turns in side.turns[batch]])
     count = min(len(sides[0]), len(sides[1]))

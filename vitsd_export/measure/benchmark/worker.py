@@ -9,7 +9,6 @@ import importlib.metadata
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from vitsd_export.errors import EnvironmentProblem, VitsdExportError
+from vitsd_export.measure.benchmark.latency import time_call
 from vitsd_export.measure.benchmark.memory import peak_bytes, reset_peak, resident_bytes
 from vitsd_export.measure.benchmark.messages import read_message, write_message
 from vitsd_export.measure.benchmark.pinning import pin
@@ -24,7 +24,6 @@ from vitsd_export.measure.benchmark.warmup import warm_up
 from vitsd_export.runtimes.base import ImageRunner
 from vitsd_export.runtimes.registry import find_runner
 
-_NANOSECONDS_IN_A_MILLISECOND = 1e6
 _SIGNAL_WHEN_PARENT_ENDS = 1
 
 Answer = tuple[dict[str, Any], np.ndarray | None]
@@ -57,16 +56,20 @@ class Worker:
             raise ValueError("no runtime has been imported")
         before = resident_bytes()
         reset_peak()
-        start = time.perf_counter_ns()
-        self._runner = self._kind.open(Path(path), threads=self._threads, batch_size=batch_size)
-        milliseconds = _since(start)
+        kind = self._kind
+
+        def open_artifact() -> None:
+            self._runner = kind.open(Path(path), threads=self._threads, batch_size=batch_size)
+
+        milliseconds = time_call(open_artifact)
+        runner = self._opened()
         return {
             "load": milliseconds,
             "rss_before": before,
             "rss_load": peak_bytes(),
-            "image_size": self._runner.image_size,
-            "classes": self._runner.num_classes,
-            "fixed_batch": self._runner.fixed_batch,
+            "image_size": runner.image_size,
+            "classes": runner.num_classes,
+            "fixed_batch": runner.fixed_batch,
         }, None
 
     def keep(self, images: np.ndarray) -> Answer:
@@ -121,13 +124,7 @@ class Worker:
 
     def _call(self, batch: int) -> float:
         run, images = self._opened().run, self._images[:batch]
-        start = time.perf_counter_ns()
-        run(images)
-        return _since(start)
-
-
-def _since(start: int) -> float:
-    return (time.perf_counter_ns() - start) / _NANOSECONDS_IN_A_MILLISECOND
+        return time_call(lambda: run(images))
 
 
 def _handle(worker: Worker, request: dict[str, Any], array: np.ndarray | None) -> Answer:

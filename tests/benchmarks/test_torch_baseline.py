@@ -30,7 +30,7 @@ def resized() -> Any:
 
 @pytest.mark.parametrize("kind", ["mean", "flatten"])
 def test_network_answers_as_keras(kind: str, resized: Any, images: np.ndarray) -> None:
-    from benchmarks.peers.torch_weights import copy_to_torch
+    from benchmarks.baselines.torch_weights import copy_to_torch
 
     model = resized if kind == "flatten" else small_transformer(depth=2)
     for layer in model.layers:
@@ -44,7 +44,7 @@ def test_network_answers_as_keras(kind: str, resized: Any, images: np.ndarray) -
 
 
 def test_every_weight_of_keras_is_in_the_network(resized: Any) -> None:
-    from benchmarks.peers.torch_weights import copy_to_torch
+    from benchmarks.baselines.torch_weights import copy_to_torch
 
     network = copy_to_torch(resized)
     held = sum(parameter.numel() for parameter in network.parameters())
@@ -52,7 +52,7 @@ def test_every_weight_of_keras_is_in_the_network(resized: Any) -> None:
 
 
 def test_patch_order_is_that_of_the_tokenizer() -> None:
-    from benchmarks.peers.torch_weights import patch_order
+    from benchmarks.baselines.torch_weights import patch_order
 
     patch = 4
     order = patch_order(patch)
@@ -69,11 +69,11 @@ def test_runner_and_onnx_answer_as_keras(
     from benchmarks.torch_runner import TorchRunner
     from vitsd_export.runtimes import open_runner
 
-    maker = "benchmarks.peers.torch_files"
+    maker = "benchmarks.baselines.torch_files"
     own, onnx = tmp_path / "network.pt", tmp_path / "network.onnx"
     for function, target in (("write_torch", own), ("export_torch_onnx", onnx)):
         arguments = [f"{maker}:{function}", str(small_model), str(target)]
-        assert run_module("benchmarks.peers", arguments, timeout=300) is None
+        assert run_module("benchmarks.baselines", arguments, timeout=300) is None
     expected = keras_logits(small_model, images[:5])
     TorchRunner.prepare(1)
     with TorchRunner(own, threads=1) as runner:
@@ -86,14 +86,14 @@ def test_runner_and_onnx_answer_as_keras(
 
 
 def test_other_architecture_is_refused() -> None:
-    from benchmarks.peers.torch_weights import copy_to_torch
+    from benchmarks.baselines.torch_weights import copy_to_torch
 
     with pytest.raises(InputError, match="no layer"):
         copy_to_torch(convolutional_network())
 
 
 def test_unequal_network_is_refused(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks.peers import torch_files, torch_weights
+    from benchmarks.baselines import torch_files, torch_weights
 
     read = torch_weights.read_shape
     monkeypatch.setattr(

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.baselines.catalogue import BASELINES, SUFFIXES, Baseline, find_baseline
+from benchmarks.baselines.making import make_baselines
 from benchmarks.made import Made
-from benchmarks.peers.catalogue import PEERS, SUFFIXES, Peer, find_peer
-from benchmarks.peers.making import make_peers
 from tests.support.keras_models import keras_probabilities
 from vitsd_export._internal.hashing import file_sha256
 from vitsd_export.errors import InputError
@@ -24,15 +24,15 @@ _INTEGERS = (
 
 @pytest.fixture(scope="module")
 def made(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
-    """All peers of the small model but PyTorch's."""
-    peers = [peer for peer in PEERS if peer.module is None]
-    folder = tmp_path_factory.mktemp("peers")
-    return make_peers(peers, small_model, file_sha256(small_model), folder)
+    """All baselines of the small model but PyTorch's."""
+    baselines = [baseline for baseline in BASELINES if baseline.module is None]
+    folder = tmp_path_factory.mktemp("baselines")
+    return make_baselines(baselines, small_model, file_sha256(small_model), folder)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", _FLOAT)
-def test_float32_peer_answers_as_keras(
+def test_float32_baseline_answers_as_keras(
     made: dict[str, Made], name: str, small_model: Path, images: np.ndarray
 ) -> None:
     path = made[name].path
@@ -45,7 +45,7 @@ def test_float32_peer_answers_as_keras(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", _INTEGERS)
-def test_integer_peer_is_small_and_runs(
+def test_integer_baseline_is_small_and_runs(
     made: dict[str, Made], name: str, images: np.ndarray
 ) -> None:
     path = made[name].path
@@ -66,13 +66,13 @@ def test_onnx_of_keras_is_made_but_does_not_load(made: dict[str, Made]) -> None:
 
 
 def test_what_is_made_is_used_again(small_model: Path, tmp_path: Path) -> None:
-    peer = _peer("tests.support.peer_makers:copy")
+    baseline = _baseline("tests.support.baseline_makers:copy")
     said: list[str] = []
-    first = make_peers([peer], small_model, "0" * 64, tmp_path, report=said.append)
-    second = make_peers([peer], small_model, "0" * 64, tmp_path, report=said.append)
-    other = make_peers([peer], small_model, "1" * 64, tmp_path, report=said.append)
+    first = make_baselines([baseline], small_model, "0" * 64, tmp_path, report=said.append)
+    second = make_baselines([baseline], small_model, "0" * 64, tmp_path, report=said.append)
+    other = make_baselines([baseline], small_model, "1" * 64, tmp_path, report=said.append)
     assert first == second != other
-    path = first[peer.name].path
+    path = first[baseline.name].path
     assert path is not None
     assert path.read_bytes() == small_model.read_bytes()
     assert sum(line.startswith("making") for line in said) == 2
@@ -89,8 +89,8 @@ def test_what_is_made_is_used_again(small_model: Path, tmp_path: Path) -> None:
 def test_failure_is_told_and_leaves_nothing(
     function: str, reason: str, small_model: Path, tmp_path: Path
 ) -> None:
-    peer = _peer(f"tests.support.peer_makers:{function}")
-    made = make_peers([peer], small_model, "0" * 64, tmp_path)[peer.name]
+    baseline = _baseline(f"tests.support.baseline_makers:{function}")
+    made = make_baselines([baseline], small_model, "0" * 64, tmp_path)[baseline.name]
     assert made.path is None
     assert made.failure is not None
     assert reason in made.failure
@@ -98,20 +98,22 @@ def test_failure_is_told_and_leaves_nothing(
 
 
 def test_missing_package_is_skipped(small_model: Path, tmp_path: Path) -> None:
-    peer = _peer("tests.support.peer_makers:copy", module="no_such_module_anywhere")
-    made = make_peers([peer], small_model, "0" * 64, tmp_path)[peer.name]
+    baseline = _baseline("tests.support.baseline_makers:copy", module="no_such_module_anywhere")
+    made = make_baselines([baseline], small_model, "0" * 64, tmp_path)[baseline.name]
     assert (made.path, made.failure) == (None, None)
     assert made.skipped is not None
     assert "no_such_module_anywhere" in made.skipped
 
 
-def test_peers_are_told_apart() -> None:
-    assert len({peer.name for peer in PEERS}) == len({peer.file_name for peer in PEERS})
-    for peer in PEERS:
-        assert find_peer(peer.name) is peer
-        assert peer.file_name.endswith(SUFFIXES[peer.format])
+def test_baselines_are_told_apart() -> None:
+    assert len({baseline.name for baseline in BASELINES}) == len(
+        {baseline.file_name for baseline in BASELINES}
+    )
+    for baseline in BASELINES:
+        assert find_baseline(baseline.name) is baseline
+        assert baseline.file_name.endswith(SUFFIXES[baseline.format])
 
 
-def _peer(maker: str, module: str | None = None) -> Peer:
+def _baseline(maker: str, module: str | None = None) -> Baseline:
     name = f"{maker} of the tests"
-    return Peer(name, "keras", "float32", maker, "numpy", "keras-tensorflow", module=module)
+    return Baseline(name, "keras", "float32", maker, "numpy", "keras-tensorflow", module=module)

@@ -6,8 +6,8 @@ https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/post_traini
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.peers.calibration import calibration_images
-from benchmarks.peers.keras_model import load_keras
+from benchmarks.baselines.calibration import calibration_images
+from benchmarks.baselines.keras_model import load_keras
 
 
 def convert_with_tensorflow_lite(

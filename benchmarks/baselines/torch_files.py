@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.peers.keras_model import load_keras
+from benchmarks.baselines.keras_model import load_keras
 from vitsd_export.errors import VerificationError
 
 if TYPE_CHECKING:
-    from benchmarks.peers.torch_network import Classifier
+    from benchmarks.baselines.torch_network import Classifier
 
 # Of probabilities; what a float32 artifact of ours must hold.
 TOLERANCE = 1e-4
@@ -42,7 +42,7 @@ def read_torch(path: Path) -> "Classifier":
     """Reads what `write_torch` wrote, in inference mode."""
     import torch
 
-    from benchmarks.peers.torch_network import Classifier, Shape
+    from benchmarks.baselines.torch_network import Classifier, Shape
 
     document = torch.load(path, weights_only=True)
     network = Classifier(Shape(**document["shape"]))
@@ -87,7 +87,7 @@ def equal_network(source: str) -> "Classifier":
     """
     import torch
 
-    from benchmarks.peers.torch_weights import copy_to_torch
+    from benchmarks.baselines.torch_weights import copy_to_torch
     from vitsd_export.data.sources import load_images
     from vitsd_export.runtimes.base import softmax
 

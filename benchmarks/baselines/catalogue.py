@@ -1,4 +1,4 @@
-"""The peers: what each is called, what makes it, and where it runs."""
+"""The baselines: what each is called, what makes it, and where it runs."""
 
 import dataclasses
 import importlib.metadata
@@ -16,7 +16,7 @@ SUFFIXES: dict[Format, str] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Peer:
+class Baseline:
     """A file made by another tool.
 
     Attributes:
@@ -28,7 +28,7 @@ class Peer:
         tool: Package that makes it, for its version.
         packages: All packages whose versions decide what is made.
         runtime: Where it runs.
-        made_from: Name of the peer whose file it starts from; None where that is the model.
+        made_from: Name of the baseline whose file it starts from; None where that is the model.
         module: Python module that has to be there; None where the package's own dependencies do.
     """
 
@@ -68,21 +68,21 @@ def installed_version(package: str) -> str:
 
 _TF2ONNX = ("tensorflow", "keras", "onnx", "tf2onnx")
 _TORCH = ("torch", "onnxscript", "onnx")
-_KERAS_EXPORT = "benchmarks.peers.keras_export:export_keras"
-_TF_LITE = "benchmarks.peers.tensorflow_lite:convert_with_tensorflow_lite"
-_QUANTIZERS = "benchmarks.peers.onnxruntime_quantizers:quantize_with_onnxruntime"
+_KERAS_EXPORT = "benchmarks.baselines.keras_export:export_keras"
+_TF_LITE = "benchmarks.baselines.tensorflow_lite:convert_with_tensorflow_lite"
+_QUANTIZERS = "benchmarks.baselines.onnxruntime_quantizers:quantize_with_onnxruntime"
 
-PEERS = (
-    Peer(
+BASELINES = (
+    Baseline(
         name="tf2onnx float32",
         format="onnx",
         scheme="float32",
-        maker="benchmarks.peers.tf2onnx_file:convert_with_tf2onnx",
+        maker="benchmarks.baselines.tf2onnx_file:convert_with_tf2onnx",
         tool="tf2onnx",
         packages=_TF2ONNX,
         runtime="onnxruntime",
     ),
-    Peer(
+    Baseline(
         name="keras export onnx",
         format="onnx",
         scheme="float32",
@@ -92,7 +92,7 @@ PEERS = (
         packages=_TF2ONNX,
         runtime="onnxruntime",
     ),
-    Peer(
+    Baseline(
         name="onnxruntime quantize_dynamic",
         format="onnx",
         scheme="dynamic-int8",
@@ -103,7 +103,7 @@ PEERS = (
         made_from="tf2onnx float32",
         runtime="onnxruntime",
     ),
-    Peer(
+    Baseline(
         name="onnxruntime quantize_static",
         format="onnx",
         scheme="int8",
@@ -114,17 +114,17 @@ PEERS = (
         made_from="tf2onnx float32",
         runtime="onnxruntime",
     ),
-    Peer(
+    Baseline(
         name="torch.onnx float32",
         format="onnx",
         scheme="float32",
-        maker="benchmarks.peers.torch_files:export_torch_onnx",
+        maker="benchmarks.baselines.torch_files:export_torch_onnx",
         tool="torch",
         packages=_TORCH,
         runtime="onnxruntime",
         module="onnxscript",
     ),
-    Peer(
+    Baseline(
         name="tf.lite float32",
         format="tflite",
         scheme="float32",
@@ -133,7 +133,7 @@ PEERS = (
         tool="tensorflow",
         runtime="litert",
     ),
-    Peer(
+    Baseline(
         name="tf.lite dynamic-int8",
         format="tflite",
         scheme="dynamic-int8",
@@ -142,7 +142,7 @@ PEERS = (
         tool="tensorflow",
         runtime="litert",
     ),
-    Peer(
+    Baseline(
         name="tf.lite full-int8",
         format="tflite",
         scheme="full-int8",
@@ -151,7 +151,7 @@ PEERS = (
         tool="tensorflow",
         runtime="litert",
     ),
-    Peer(
+    Baseline(
         name="keras export litert",
         format="tflite",
         scheme="float32",
@@ -160,7 +160,7 @@ PEERS = (
         tool="keras",
         runtime="litert",
     ),
-    Peer(
+    Baseline(
         name="keras export saved-model",
         format="saved_model",
         scheme="float32",
@@ -169,11 +169,11 @@ PEERS = (
         tool="keras",
         runtime="saved_model",
     ),
-    Peer(
+    Baseline(
         name="torch float32",
         format="torch",
         scheme="float32",
-        maker="benchmarks.peers.torch_files:write_torch",
+        maker="benchmarks.baselines.torch_files:write_torch",
         tool="torch",
         packages=_TORCH,
         runtime=TORCH_RUNTIME,
@@ -182,10 +182,10 @@ PEERS = (
 )
 
 
-def find_peer(name: str) -> Peer:
-    """Returns a peer by its name.
+def find_baseline(name: str) -> Baseline:
+    """Returns a baseline by its name.
 
     Raises:
         KeyError: If there is none.
     """
-    return {peer.name: peer for peer in PEERS}[name]
+    return {baseline.name: baseline for baseline in BASELINES}[name]

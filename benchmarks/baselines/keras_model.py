@@ -1,4 +1,4 @@
-"""The Keras model that every peer begins with."""
+"""The Keras model that every baseline begins with."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Makes one file, as a process of its own: `python -m benchmarks.peers MODULE:FUNCTION SOURCE TARGET …`."""
+"""Makes one file in its own process: `python -m benchmarks.baselines MODULE:FUNCTION SOURCE TARGET …`."""
 
 import importlib
 import sys
@@ -12,7 +12,7 @@ def make(maker: str, source: str, target: Path, *arguments: str) -> None:
 
     Args:
         maker: `module:function`.
-        source: What it starts from: a model, or another peer's file.
+        source: What it starts from: a model, or another baseline's file.
         target: Where it goes.
         *arguments: What the function is called with besides.
     """

@@ -10,7 +10,7 @@ from vitsd_export.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from benchmarks.peers.torch_network import Classifier, Shape
+    from benchmarks.baselines.torch_network import Classifier, Shape
 
 _COPIES = 5
 
@@ -24,7 +24,7 @@ def copy_to_torch(model: keras.Model) -> "Classifier":
     Raises:
         InputError: If it is of another architecture.
     """
-    from benchmarks.peers.torch_network import Classifier
+    from benchmarks.baselines.torch_network import Classifier
 
     network = Classifier(read_shape(model))
     normalization, tokenizer = model.get_layer("normalization"), model.get_layer("tokenizer")
@@ -58,13 +58,13 @@ def read_shape(model: keras.Model) -> "Shape":
     Raises:
         InputError: If it is of another architecture.
     """
-    from benchmarks.peers.torch_network import Shape
+    from benchmarks.baselines.torch_network import Shape
 
     names = {layer.name for layer in model.layers}
     needed = {"normalization", "tokenizer", "positions", "block0_attention", "norm", "logits"}
     if missing := needed - names:
         raise InputError(
-            "The PyTorch peer is written for the architecture of this package alone; this model has "
+            "The PyTorch baseline is written for the architecture of this package alone; this model has "
             f"no layer {', '.join(sorted(missing))}."
         )
     tokenizer, attention = model.get_layer("tokenizer"), model.get_layer("block0_attention")

@@ -1,4 +1,4 @@
-"""Training images from which the peers' ranges come."""
+"""Training images from which the baselines' ranges come."""
 
 from collections.abc import Iterator
 
