@@ -1,6 +1,7 @@
 """Which bundled images a model is calibrated and proven on, and what is said of them."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from tests.support.command_line import run_command
 from tests.support.keras_models import write_small_model
 from vitsd_export.data.sample import load_sample
+from vitsd_export.measure.benchmark.results import Candidate, Row
 from vitsd_export.workflows import benchmark
 from vitsd_export.workflows.benchmark import benchmark_artifacts
 from vitsd_export.workflows.export import CalibrationSource, Export
@@ -94,11 +96,11 @@ def test_benchmarks_take_the_sample_that_fits(
     model, artifact, labels = case
     given: dict[str, Any] = {}
 
-    def instead(candidates: object, **options: Any) -> tuple[()]:
+    def instead(candidates: Iterable[Candidate], **options: Any) -> list[Row]:
         given.update(options)
-        return ()
+        return [Row(candidate, failure="not measured") for candidate in candidates]
 
-    monkeypatch.setattr(benchmark, "run_suite", instead)
+    monkeypatch.setattr(benchmark, "run_engine", instead)
     results = benchmark_artifacts([artifact], reference=str(model), runtimes=["litert"])
     assert results.data == {
         "source": "bundled CIFAR-100 sample",

@@ -450,6 +450,7 @@ print(keras.backend.backend(), "tensorflow" in sys.modules, len(target.trainable
 def test_a_keras_file_is_read_without_tensorflow_but_no_saved_model(
     tmp_path: Path, backend: str
 ) -> None:
+    pytest.importorskip(backend)
     config = small_config(head="flatten")
     model = build_classifier(config)
     set_random_weights(model)

@@ -55,16 +55,15 @@ def network() -> bytes:
 
 
 @functools.cache
-def calibration() -> Calibration:
-    names = [layer.output for layer in int4_candidates(network())]
+def calibration(names: tuple[str, ...]) -> Calibration:
     return calibrate(network(), PICTURES, moments_of=names)
 
 
 def quantized(**options: Any) -> bytes:
     with quiet_converters():
-        content, names = quantize_int4(
-            network(), int4_candidates(network()), calibration(), PICTURES, **options
-        )
+        candidates = int4_candidates(network())
+        moments = calibration(tuple(layer.output for layer in candidates))
+        content, names = quantize_int4(network(), candidates, moments, PICTURES, **options)
     layers = [
         name for name, kernel in zip(OUTPUTS, stored(content), strict=True) if kernel is not None
     ]
