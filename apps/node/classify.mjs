@@ -18,7 +18,7 @@ export async function openClassifier(path) {
   const [, size] = input.shape;
   // A file with a fixed batch wants that many pictures.
   const batch = input.shape[0] ?? 1;
-  return async (picture) => {
+  const classify = async (picture) => {
     const pixels = toInput(picture, size);
     const values = new (input.dtype === "float32" ? Float32Array : Uint8Array)(batch * pixels.length);
     values.set(pixels);
@@ -30,6 +30,9 @@ export async function openClassifier(path) {
       .map((label, index) => ({ label, probability: probabilities[index] }))
       .sort((one, other) => other.probability - one.probability);
   };
+  // The runtime's threads end with its session, not with the process.
+  classify.close = () => session.release();
+  return classify;
 }
 
 function softmax(logits) {
@@ -56,6 +59,7 @@ async function main() {
       fail(path, error);
     }
   }
+  await classify?.close();
 }
 
 function show(image, classes, top, json) {
