@@ -1,7 +1,7 @@
 """Quantizing ONNX models, against NumPy in float64."""
 
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -85,6 +85,39 @@ def test_int8_has_the_integers_of_the_processor(cpu: Cpu, calibration: Calibrati
         assert (np.abs(integers.astype(int)).max(axis=0) == levels).all()
     zeros = [held[node.input[2]] for node in model.graph.node if node.op_type == "QuantizeLinear"]
     assert {zero.dtype.name for zero in zeros} == {"int8" if cpu == "arm" else "uint8"}
+
+
+@pytest.fixture(scope="module")
+def transposed_keys(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
+    """A vision transformer whose keys are its tokens, which a Transpose turns for the scores."""
+    from tests.support.keras_models import loaded
+    from tests.support.lowered_graphs import WIDE_HEADS
+    from tests.support.small_models import build_small
+    from vitsd_export.exporters.onnx import write_onnx
+    from vitsd_export.lowering.inference_graph import InferenceGraph
+
+    path = tmp_path_factory.mktemp("transposed") / "model.onnx"
+    model = build_small(**{**WIDE_HEADS, "dim": 16, "key_dim": 16, "mlp_units": (32, 16)})
+    graph = InferenceGraph(loaded(model), answers_probabilities=False, output="logits")
+    write_onnx(graph, path)
+    return onnx.load(path)
+
+
+@pytest.mark.parametrize("cpu", get_args(Cpu))
+@pytest.mark.parametrize("scheme", QUANTIZERS)
+def test_keys_that_are_transposed_run_on_every_cpu(
+    transposed_keys: onnx.ModelProto, scheme: str, cpu: Cpu
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 10, 10, 3), dtype=np.uint8)
+    model = onnx.ModelProto()
+    model.CopyFrom(transposed_keys)
+    assert "block0/attention/scores/transposed" in {node.name for node in model.graph.node}
+    expected = run(model, pixels)
+    calibration = calibrate_onnx(model, pixels, moments_up_to=sys.maxsize)
+    quantized = quantize(model, scheme, calibration, cpu=cpu, images=pixels)
+    onnx.checker.check_model(quantized, full_check=True)
+    error = np.abs(run(quantized, pixels) - expected).max() / np.abs(expected).max()
+    assert 1e-5 < error < 0.1
 
 
 def test_the_layer_of_the_pixels_stays_in_float(calibration: Calibration) -> None:

@@ -175,7 +175,33 @@ def _static(
         # A layer whose weights are all zero divides by its range.
         warnings.simplefilter("ignore", RuntimeWarning)
         quantizer.quantize_model()
-    return _cleaned(quantizer.model)
+    quantized = _cleaned(quantizer.model)
+    if cpu == "arm":
+        _keep_float_consumers(quantized, set(names))
+    return quantized
+
+
+def _keep_float_consumers(model: onnx.ModelProto, names: Collection[str]) -> None:
+    """Gives layers that stay in float32 their inputs before rounding, in place.
+
+    The quantizer gives every consumer of an activation the rounded one. onnxruntime then moves the rounding
+    behind a Reshape or Transpose, as of the tokens that are an attention's keys, and from opset 21 on
+    refuses the int8 node that it makes there.
+
+    Args:
+        model: The quantized model.
+        names: Nodes that compute in integers.
+    """
+    makers = {output: node for node in model.graph.node for output in node.output}
+    for node in model.graph.node:
+        if node.name in names:
+            continue
+        for index, name in enumerate(node.input):
+            if name not in makers or makers[name].op_type != "DequantizeLinear":
+                continue
+            rounding = makers.get(makers[name].input[0])
+            if rounding is not None and makers[rounding.input[0]].name not in names:
+                node.input[index] = rounding.input[0]
 
 
 def _dynamic(model: onnx.ModelProto, layers: OnnxLayers, cpu: Cpu) -> onnx.ModelProto:
