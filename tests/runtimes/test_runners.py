@@ -23,7 +23,7 @@ from tests.support.tiny_artifacts import (
 from vitsd_export._internal.messages import first_line
 from vitsd_export.data.labels import CIFAR10_CLASSES
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.runtimes import Runner, open_runner
+from vitsd_export.runtimes import ImageRunner, open_runner
 from vitsd_export.runtimes.base import softmax
 
 FORMATS = ("tiny_onnx", "tiny_tflite", "tiny_saved_model")
@@ -54,7 +54,7 @@ def test_runner_gives_the_networks_probabilities_for_any_number_of_images(
 def test_runner_describes_its_artifact(fixture: str, request: pytest.FixtureRequest) -> None:
     path = request.getfixturevalue(fixture)
     with open_runner(str(path), threads=1) as runner:
-        assert isinstance(runner, Runner)
+        assert isinstance(runner, ImageRunner)
         assert runner.path == path
         assert runner.name.split(" ")[0] == RUNTIMES[fixture]
         assert runner.name.split(" ")[1][0].isdigit()
@@ -212,7 +212,7 @@ def test_keras_runner_runs_logits_and_probabilities() -> None:
     model = keras.Model(image, dense(row))
     dense.set_weights([WEIGHTS, BIAS])
     with KerasRunner(model, batch_size=3, labels=LABELS) as runner:
-        assert isinstance(runner, Runner)
+        assert isinstance(runner, ImageRunner)
         assert runner.name.startswith("keras ")
         assert (runner.labels, runner.manifest, runner.path) == (LABELS, None, None)
         np.testing.assert_allclose(runner.run(IMAGES), reference_logits(IMAGES), atol=2e-5)

@@ -42,7 +42,7 @@ class FixedBatchRunner(NumpyRunner):
 
     def __init__(self, path: Path, *, threads: int | None = None, batch_size: int = 4) -> None:
         super().__init__(path, threads=threads, batch_size=2)
-        self._fixed_batch = 2
+        self.fixed_batch = 2
 
 
 class SegfaultWhileLoading(NumpyRunner):
@@ -118,7 +118,7 @@ class Wide(NumpyRunner):
 
     def __init__(self, path: Path, *, threads: int | None = None, batch_size: int = 4) -> None:
         super().__init__(path, threads=threads, batch_size=batch_size)
-        self._image_size = 2 * SIZE
+        self.image_size = 2 * SIZE
 
 
 class DiesWhileTelling(NumpyRunner):

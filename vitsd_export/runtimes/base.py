@@ -1,12 +1,11 @@
-"""What all runners have in common: the protocol, input checks, batching and softmax."""
+"""What all runners have in common: input checks, batching and softmax."""
 
 import abc
 import functools
 import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Protocol, Self, cast, runtime_checkable
+from typing import Literal, Self, cast
 
 import numpy as np
 
@@ -26,60 +25,6 @@ DEFAULT_BATCH_SIZE = 64
 _ROW_SUM_TOLERANCE = 0.05
 
 
-@runtime_checkable
-class Runner(Protocol):
-    """A classifier in some runtime."""
-
-    @property
-    def name(self) -> str:
-        """Runtime and version, such as `onnxruntime 1.31.1`."""
-
-    @property
-    def path(self) -> Path | None:
-        """File or folder the classifier came from; None if it was in memory."""
-
-    @property
-    def manifest(self) -> Manifest | None:
-        """Manifest inside the artifact; None if it has none."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names in the order of the output."""
-
-    @property
-    def image_size(self) -> int:
-        """Height and width of the input images, in pixels."""
-
-    @property
-    def num_classes(self) -> int:
-        """Number of outputs."""
-
-    @property
-    def output_meaning(self) -> OutputMeaning:
-        """What `run` returns: `probabilities` or `logits`."""
-
-    def run(self, images: np.ndarray) -> np.ndarray:
-        """Returns the raw output, [N, classes] float32, of uint8 RGB images [N, H, W, 3]."""
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Does what `run` does."""
-
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Returns probabilities, [N, classes] float32, of uint8 RGB images [N, H, W, 3]."""
-
-    def close(self) -> None:
-        """Releases the runtime's memory; the runner cannot be run after that."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Returns the softmax over the last axis, computed in float64, as float32.
 
@@ -93,9 +38,20 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 class ImageRunner(abc.ABC):
-    """Base of the runners.
+    """A classifier in some runtime.
 
     A subclass opens its runtime, tells this base what the file declares, and runs one batch.
+
+    Attributes:
+        name: Runtime and version, such as `onnxruntime 1.31.1`.
+        path: File or folder the classifier came from; None if it was in memory.
+        manifest: Manifest inside the artifact; None if it has none.
+        labels: Class names in the order of the output: the manifest's, else the usual ones.
+        image_size: Height and width of the input images, in pixels.
+        num_classes: Number of outputs.
+        fixed_batch: Batch size the file insists on; None if it takes any.
+        packages: Packages whose versions a figure of this runtime depends on.
+        formats: Formats of the artifacts that it runs: `onnx`, `tflite`, `saved_model`, `keras`, or another.
 
     Args:
         name: Runtime and version.
@@ -111,9 +67,7 @@ class ImageRunner(abc.ABC):
         UsageError: If `batch_size` is below 1.
     """
 
-    # Names of the packages whose versions a figure of this runtime depends on.
     packages: tuple[str, ...] = ()
-    # Formats of the artifacts that it runs: `onnx`, `tflite`, `saved_model`, `keras`, or another.
     formats: tuple[str, ...] = ()
 
     @classmethod
@@ -170,20 +124,22 @@ class ImageRunner(abc.ABC):
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"The batch size must be at least 1, not {batch_size}.")
-        self._name = name
-        self._path = path
-        self._manifest = manifest
+        self.name = name
+        self.path = path
+        self.manifest = manifest
         self._where = str(path) if path is not None else "The model"
-        self._fixed_batch, self._image_size = self._check_inputs(inputs, input_dtypes)
+        self.fixed_batch, self.image_size = self._check_inputs(inputs, input_dtypes)
         self._input = inputs[0]
-        self._num_classes = self._check_outputs(outputs)
+        self.num_classes = self._check_outputs(outputs)
         self._output = outputs[0]
-        self._batch_size = self._fixed_batch or batch_size
+        self._batch_size = self.fixed_batch or batch_size
         self._closed = False
-        if manifest is not None and manifest.labels and len(manifest.labels) != self._num_classes:
+        named = manifest.labels if manifest is not None else ()
+        self.labels = named or default_labels(self.num_classes)
+        if len(self.labels) != self.num_classes:
             raise InputError(
-                f"{self._where} gives {self._num_classes} numbers an image, but its manifest names "
-                f"{len(manifest.labels)} classes. Export it again."
+                f"{self._where} gives {self.num_classes} numbers an image, but its manifest names "
+                f"{len(named)} classes. Export it again."
             )
 
     def _check_inputs(
@@ -215,43 +171,6 @@ class ImageRunner(abc.ABC):
             raise InputError(f"{self._where} has the output {info}. {expected}")
         return classes
 
-    @property
-    def name(self) -> str:
-        """Runtime and version, such as `onnxruntime 1.31.1`."""
-        return self._name
-
-    @property
-    def path(self) -> Path | None:
-        """File or folder the classifier came from; None if it was in memory."""
-        return self._path
-
-    @property
-    def manifest(self) -> Manifest | None:
-        """Manifest inside the artifact; None if it has none."""
-        return self._manifest
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names in the order of the output: the manifest's, else the usual ones."""
-        if self._manifest is not None and self._manifest.labels:
-            return self._manifest.labels
-        return default_labels(self._num_classes)
-
-    @property
-    def image_size(self) -> int:
-        """Height and width of the input images, in pixels."""
-        return self._image_size
-
-    @property
-    def num_classes(self) -> int:
-        """Number of outputs."""
-        return self._num_classes
-
-    @property
-    def fixed_batch(self) -> int | None:
-        """Batch size the file insists on; None if it takes any."""
-        return self._fixed_batch
-
     @functools.cached_property
     def output_meaning(self) -> OutputMeaning:
         """What `run` returns: `probabilities` or `logits`.
@@ -259,7 +178,7 @@ class ImageRunner(abc.ABC):
         The manifest says it, or the output's name. A file that says neither is run on a grey image:
         an answer without negative numbers that adds up to 1 is taken for probabilities.
         """
-        meaning = self._manifest.output.meaning if self._manifest is not None else ""
+        meaning = self.manifest.output.meaning if self.manifest is not None else ""
         if meaning in ("probabilities", "logits"):
             return cast(OutputMeaning, meaning)
         name = self._output.name.lower()
@@ -267,7 +186,7 @@ class ImageRunner(abc.ABC):
             return "logits"
         if "prob" in name or "softmax" in name:
             return "probabilities"
-        grey = np.full((1, self._image_size, self._image_size, 3), 128, np.uint8)
+        grey = np.full((1, self.image_size, self.image_size, 3), 128, np.uint8)
         answer = self.run(grey)[0].astype(np.float64)
         adds_up = abs(answer.sum() - 1) <= _ROW_SUM_TOLERANCE
         return "probabilities" if adds_up and (answer >= 0).all() else "logits"
@@ -290,19 +209,19 @@ class ImageRunner(abc.ABC):
         """
         if self._closed:
             raise ValueError("The runner is closed.")
-        size = self._image_size
+        size = self.image_size
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
             raise InputError(
                 f"{self._where} expects images as a uint8 array of shape [N, {size}, {size}, 3], "
                 f"RGB pixels 0–255; got {images.dtype} {list(images.shape)}. Resize the images to "
                 f"{size} × {size} pixels and do not scale their values."
             )
-        answers = np.empty((len(images), self._num_classes), np.float32)
+        answers = np.empty((len(images), self.num_classes), np.float32)
         for start in range(0, len(images), self._batch_size):
             chunk = np.ascontiguousarray(images[start : start + self._batch_size])
             rows = len(chunk)
-            if self._fixed_batch is not None and rows < self._fixed_batch:
-                padding = np.zeros((self._fixed_batch - rows, size, size, 3), np.uint8)
+            if self.fixed_batch is not None and rows < self.fixed_batch:
+                padding = np.zeros((self.fixed_batch - rows, size, size, 3), np.uint8)
                 chunk = np.concatenate([chunk, padding])
             answers[start : start + rows] = self._checked_batch(chunk)[:rows]
         return answers
@@ -332,12 +251,7 @@ class ImageRunner(abc.ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _checked_batch(self, pixels: np.ndarray) -> np.ndarray:
@@ -345,10 +259,10 @@ class ImageRunner(abc.ABC):
             answers = self._run_batch(pixels)
         except self._runtime_errors as error:
             raise InputError(
-                f"{self._where} fails in {self._name} on a batch of {len(pixels)} images: "
+                f"{self._where} fails in {self.name} on a batch of {len(pixels)} images: "
                 f"{first_line(error)} Export it again."
             ) from error
-        if answers.shape != (len(pixels), self._num_classes):
+        if answers.shape != (len(pixels), self.num_classes):
             raise InputError(
                 f"{self._where} declares the output {self._output}, but answers {len(pixels)} "
                 f"images with an array of shape {list(answers.shape)}. Export it again."

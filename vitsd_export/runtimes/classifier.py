@@ -5,7 +5,6 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeGuard, overload
 
 import numpy as np
@@ -48,6 +47,10 @@ class Classifier:
         with Classifier("vit-tiny-cifar10.onnx") as classify:
             print(classify("photo.jpg").label)
 
+    Attributes:
+        labels: Class names in the order of the probabilities.
+        image_size: Height and width to which pictures are cut and scaled, in pixels.
+
     Args:
         artifact: ONNX or LiteRT file.
         top: Classes that an answer names; all of them if there are fewer.
@@ -87,17 +90,7 @@ class Classifier:
         self._pool = RunnerPool(open_another, limit)
         runner = self._pool.first
         self._path, self._top, self._batch_size = path, top, batch_size
-        self._labels, self._size = runner.labels, runner.image_size
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names in the order of the probabilities."""
-        return self._labels
-
-    @property
-    def image_size(self) -> int:
-        """Height and width to which pictures are cut and scaled, in pixels."""
-        return self._size
+        self.labels, self.image_size = runner.labels, runner.image_size
 
     # A string is an iterable of strings, and an array one of arrays: the first that fits is meant.
     @overload
@@ -141,18 +134,15 @@ class Classifier:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _answers(self, pictures: Iterable[Picture]) -> Iterator[Classification]:
         rest = iter(pictures)
         while chunk := list(itertools.islice(rest, self._batch_size)):
-            pixels = np.stack([resize_image(_pixels(picture), self._size) for picture in chunk])
+            pixels = np.stack(
+                [resize_image(_pixels(picture), self.image_size) for picture in chunk]
+            )
             with self._pool.lend() as runner:
                 rows = runner.probabilities(pixels)
             if not np.isfinite(rows).all():
@@ -166,7 +156,7 @@ class Classifier:
     def _describe(self, row: np.ndarray) -> Classification:
         # Stable, so that of equally probable classes the first is named first.
         best = np.argsort(-row, kind="stable")[: self._top]
-        top = tuple((self._labels[index], float(row[index])) for index in best)
+        top = tuple((self.labels[index], float(row[index])) for index in best)
         return Classification(*top[0], top, row)
 
 

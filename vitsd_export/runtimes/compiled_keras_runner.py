@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from vitsd_export.artifact.tensor_info import TensorInfo
 from vitsd_export.runtimes.base import ImageRunner
 from vitsd_export.runtimes.delegation import Delegation
 from vitsd_export.runtimes.tensorflow_delegation import read_delegation
@@ -36,6 +35,7 @@ class _CompiledKerasRunner(ImageRunner):
         # Not above: the backend is chosen before Keras is imported.
         import keras
 
+        from vitsd_export.runtimes.keras_runner import tensor_info
         from vitsd_export.sources.checkpoint import answers_probabilities, load_model
         from vitsd_export.sources.location import locate
 
@@ -45,8 +45,8 @@ class _CompiledKerasRunner(ImageRunner):
             name=f"keras {keras.__version__} ({keras.config.backend()})",
             path=path,
             manifest=None,
-            inputs=tuple(_info(tensor, keras) for tensor in model.inputs),
-            outputs=tuple(_info(tensor, keras) for tensor in model.outputs),
+            inputs=tuple(tensor_info(tensor) for tensor in model.inputs),
+            outputs=tuple(tensor_info(tensor) for tensor in model.outputs),
             batch_size=batch_size,
         )
         self.output_meaning = "probabilities" if answers_probabilities(loaded) else "logits"
@@ -124,9 +124,3 @@ class KerasJaxRunner(_CompiledKerasRunner):
             return model.stateless_call(weights, others, pixels, training=False)[0]
 
         return lambda pixels: compiled(weights, others, pixels)
-
-
-def _info(tensor: Any, keras: Any) -> TensorInfo:
-    return TensorInfo(
-        tensor.name, keras.backend.standardize_dtype(tensor.dtype), tuple(tensor.shape)
-    )

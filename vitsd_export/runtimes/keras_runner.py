@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from vitsd_export.artifact.tensor_info import TensorInfo
-from vitsd_export.data.labels import default_labels
 from vitsd_export.errors import InputError
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner, OutputMeaning
 
@@ -42,8 +41,8 @@ class KerasRunner(ImageRunner):
             name=f"keras {keras.__version__} ({keras.config.backend()})",
             path=path,
             manifest=None,
-            inputs=tuple(_info(tensor) for tensor in model.inputs),
-            outputs=tuple(_info(tensor) for tensor in model.outputs),
+            inputs=tuple(tensor_info(tensor) for tensor in model.inputs),
+            outputs=tuple(tensor_info(tensor) for tensor in model.outputs),
             batch_size=batch_size,
         )
         if labels is not None and len(labels) != self.num_classes:
@@ -51,14 +50,9 @@ class KerasRunner(ImageRunner):
                 f"There are {len(labels)} labels for a model of {self.num_classes} classes. "
                 "Give one name for each class."
             )
-        self._labels = labels if labels is not None else default_labels(self.num_classes)
+        self.labels = labels if labels is not None else self.labels
         self._model = model
         self.output_meaning = output
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names in the order of the output."""
-        return self._labels
 
     def _run_batch(self, pixels: np.ndarray) -> np.ndarray:
         answers = self._model(pixels.astype(self._input.dtype), training=False)
@@ -68,7 +62,7 @@ class KerasRunner(ImageRunner):
         del self._model
 
 
-def _info(tensor: Any) -> TensorInfo:
-    return TensorInfo(
-        tensor.name, keras.backend.standardize_dtype(tensor.dtype), tuple(tensor.shape)
-    )
+def tensor_info(tensor: Any) -> TensorInfo:
+    """Returns what a Keras tensor declares."""
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return TensorInfo(tensor.name, dtype, tuple(tensor.shape))

@@ -8,7 +8,7 @@ import numpy as np
 
 from vitsd_export.data.images import read_image, resize_image
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.runtimes.base import Runner
+from vitsd_export.runtimes.base import ImageRunner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,9 @@ class Prediction:
     classes: tuple[tuple[str, float], ...]
 
 
-def predict(runner: Runner, image_paths: Iterable[Path | str], top: int = 5) -> list[Prediction]:
+def predict(
+    runner: ImageRunner, image_paths: Iterable[Path | str], top: int = 5
+) -> list[Prediction]:
     """Classifies image files of any size and mode.
 
     Args:

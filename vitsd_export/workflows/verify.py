@@ -16,7 +16,7 @@ from vitsd_export.errors import UsageError, VerificationError
 from vitsd_export.measure.gates import Verification, check_parity, gate_for
 from vitsd_export.measure.parity import compare
 from vitsd_export.pretrained import bundled_names
-from vitsd_export.runtimes import Runner, open_runner
+from vitsd_export.runtimes import ImageRunner, open_runner
 from vitsd_export.runtimes.base import OutputMeaning
 from vitsd_export.sources.location import locate
 from vitsd_export.sources.options import SourceOptions
@@ -207,20 +207,20 @@ def verify_all(
     return [results[path] for path in artifacts]
 
 
-def _scheme(runner: Runner) -> str:
+def _scheme(runner: ImageRunner) -> str:
     return runner.manifest.scheme if runner.manifest else "float32"
 
 
-def _has_low_rank(runner: Runner) -> bool:
+def _has_low_rank(runner: ImageRunner) -> bool:
     head = runner.manifest.options.get("head", {}) if runner.manifest else {}
     return head.get("rank") is not None
 
 
-def _sha256(runner: Runner) -> str | None:
+def _sha256(runner: ImageRunner) -> str | None:
     return runner.manifest.source.get("sha256") if runner.manifest else None
 
 
-def _bundled_source(runner: Runner) -> str:
+def _bundled_source(runner: ImageRunner) -> str:
     name = str(runner.manifest.source.get("name")) if runner.manifest else ""
     if name not in bundled_names():
         raise UsageError(
@@ -229,7 +229,7 @@ def _bundled_source(runner: Runner) -> str:
     return name
 
 
-def _check_belongs(path: Path, runner: Runner, reference: Reference) -> None:
+def _check_belongs(path: Path, runner: ImageRunner, reference: Reference) -> None:
     loaded = reference.loaded
     if (runner.image_size, runner.num_classes) != (loaded.image_size, loaded.num_classes):
         raise UsageError(
