@@ -15,6 +15,7 @@ from tests.support.node_process import find_program
 from tests.support.predictions import predicted
 from tests.support.running_apps import run_app
 from tests.support.tiny_artifacts import CLASSES, IMAGES, LABELS, SIZE, tiny_manifest, write_onnx
+from vitsd_export.artifact.formats import FORMATS
 from vitsd_export.artifact.manifest import Format, Manifest, TensorSpec
 from vitsd_export.data.labels import CIFAR10_CLASSES
 from vitsd_export.deploy.snippets import LANGUAGES, Language, fill_in, write_snippet
@@ -41,7 +42,7 @@ def odd_manifest(form: Format, dtype: str, batch: int | None, meaning: str) -> M
 @pytest.mark.parametrize(("language", "form"), BOTH)
 def test_names_shapes_and_labels_are_the_artifacts(language: Language, form: Format) -> None:
     manifest = odd_manifest(form, "uint8", 4, "probabilities")
-    code = fill_in(language, form, manifest, "my model.bin")
+    code = fill_in(language, FORMATS[form], manifest, "my model.bin")
     assert "{{" not in code.replace("{{{", "")
     for text in ("my model.bin", "pixels_in", "scores_out", "24"):
         assert text in code
@@ -57,8 +58,10 @@ def test_names_shapes_and_labels_are_the_artifacts(language: Language, form: For
 
 @pytest.mark.parametrize(("language", "form"), BOTH)
 def test_floats_and_logits_are_heeded(language: Language, form: Format) -> None:
-    bytes_ = fill_in(language, form, odd_manifest(form, "uint8", None, "probabilities"), "m")
-    floats = fill_in(language, form, odd_manifest(form, "float32", None, "logits"), "m")
+    bytes_ = fill_in(
+        language, FORMATS[form], odd_manifest(form, "uint8", None, "probabilities"), "m"
+    )
+    floats = fill_in(language, FORMATS[form], odd_manifest(form, "float32", None, "logits"), "m")
     assert "logits" in floats
     assert "probabilit" not in floats
     assert "logits" not in bytes_
@@ -118,7 +121,9 @@ def test_c_and_cpp_heed_a_fixed_batch_of_floats(
         tiny_manifest("onnx"),
         input=TensorSpec("image", "float32", (2, SIZE, SIZE, 3), "pixels 0-255 RGB"),
     )
-    (tmp_path / f"snippet.{language}").write_text(fill_in(language, "onnx", manifest, "two.onnx"))
+    (tmp_path / f"snippet.{language}").write_text(
+        fill_in(language, FORMATS["onnx"], manifest, "two.onnx")
+    )
     compile_against_wheel(language, compiler, tmp_path)
     IMAGES[1].tofile(tmp_path / "1.rgb")
     ended = run_app([tmp_path / "program"], "1.rgb", folder=tmp_path)
@@ -168,7 +173,7 @@ def test_languages_without_litert_are_refused(
     language: Language, tiny_tflite_manifest: Manifest
 ) -> None:
     with pytest.raises(UsageError, match="ONNX"):
-        fill_in(language, "tflite", tiny_tflite_manifest, "m.tflite")
+        fill_in(language, FORMATS["tflite"], tiny_tflite_manifest, "m.tflite")
 
 
 @pytest.fixture
@@ -179,7 +184,7 @@ def tiny_tflite_manifest() -> Manifest:
 def test_a_type_of_pixels_without_code_is_refused() -> None:
     manifest = odd_manifest("onnx", "float16", None, "probabilities")
     with pytest.raises(InputError, match="float16"):
-        fill_in("c", "onnx", manifest, "m.onnx")
+        fill_in("c", FORMATS["onnx"], manifest, "m.onnx")
 
 
 def test_an_artifact_without_a_manifest_is_refused(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from tests.support.tiny_artifacts import (
     write_tflite,
 )
 from vitsd_export.artifact import litert_file
-from vitsd_export.artifact.format_detection import detect_format
+from vitsd_export.artifact.format_detection import find_format
 from vitsd_export.artifact.inspection import inspect_artifact
 from vitsd_export.artifact.manifest import MANIFEST_KEY, SAVED_MODEL_EXTRAS, sidecar_path
 from vitsd_export.errors import InputError
@@ -50,9 +50,9 @@ def _refused(path: Path, match: str) -> None:
 def test_format_is_detected_by_content(
     tmp_path: Path, tiny_onnx: Path, tiny_tflite: Path, tiny_saved_model: Path
 ) -> None:
-    assert detect_format(Path(shutil.copy(tiny_tflite, tmp_path / "a.onnx"))) == "tflite"
-    assert detect_format(Path(shutil.copy(tiny_onnx, tmp_path / "b.bin"))) == "onnx"
-    assert detect_format(tiny_saved_model) == "saved_model"
+    assert find_format(Path(shutil.copy(tiny_tflite, tmp_path / "a.onnx"))).name == "tflite"
+    assert find_format(Path(shutil.copy(tiny_onnx, tmp_path / "b.bin"))).name == "onnx"
+    assert find_format(tiny_saved_model).name == "saved_model"
 
 
 @pytest.mark.parametrize(

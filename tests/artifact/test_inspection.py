@@ -41,16 +41,16 @@ def test_onnx_is_described(tmp_path: Path) -> None:
     info = inspect_artifact(path)
     assert info.graph.versions == {"ir_version": 8, "opset": 17, "producer": "tiny"}
     # The white level is a number the graph computes with; the target shape of Reshape is not.
-    assert info.parameters == PARAMETERS + 1
+    assert info.graph.parameters == PARAMETERS + 1
     assert info.graph.weights == {
         "float32": Weights(3, PARAMETERS + 1, 4 * (PARAMETERS + 1)),
         "int64": Weights(1, 2, 16),
     }
-    assert [node.op for node in info.graph.nodes if node.op in info.ops] == [
+    assert [node.op for node in info.graph.nodes if node.op in info.graph.ops] == [
         node.op_type for node in onnx_model().graph.node
     ]
-    assert info.provenance is not None
-    assert info.provenance["source"]["name"] == "tiny"
+    assert info.manifest is not None
+    assert info.manifest.source["name"] == "tiny"
     plain = _plain(info)
     assert plain["path"] == str(path)
     assert plain["format"] == "onnx"
@@ -71,7 +71,7 @@ def test_litert_is_described(tmp_path: Path) -> None:
     info = inspect_artifact(path)
     assert info.graph.versions["schema"] == 3
     assert info.graph.weights["float32"].bytes == 4 * info.graph.weights["float32"].elements
-    assert PARAMETERS <= info.parameters <= PARAMETERS + 1
+    assert PARAMETERS <= info.graph.parameters <= PARAMETERS + 1
     plain = _plain(info)
     assert plain["format"] == "tflite"
     assert plain["inputs"] == [{"name": "image", "dtype": "uint8", "shape": [1, SIZE, SIZE, 3]}]
@@ -101,7 +101,7 @@ def test_saved_model_is_described(tmp_path: Path) -> None:
     folder = write_saved_model(tmp_path / "tiny")
     info = inspect_artifact(folder)
     assert info.graph.weights["float32"].elements >= PARAMETERS
-    assert PARAMETERS <= info.parameters <= PARAMETERS + 1
+    assert PARAMETERS <= info.graph.parameters <= PARAMETERS + 1
     assert str(info.graph.versions["producer"]).startswith("tensorflow ")
     plain = _plain(info)
     assert plain["format"] == "saved_model"
@@ -118,7 +118,7 @@ def test_saved_model_is_described(tmp_path: Path) -> None:
 def test_foreign_artifact_has_no_provenance(tmp_path: Path) -> None:
     info = inspect_artifact(write_onnx(tmp_path / "foreign.onnx", with_manifest=False))
     assert info.manifest is None
-    assert (info.scheme, info.labels, info.provenance, info.verification) == (None,) * 4
+    assert (info.scheme, info.manifest) == (None, None)
 
 
 def test_ops_of_subgraphs_functions_and_other_domains_are_counted(tmp_path: Path) -> None:
@@ -149,12 +149,12 @@ def test_ops_of_subgraphs_functions_and_other_domains_are_counted(tmp_path: Path
     path = tmp_path / "nested.onnx"
     path.write_bytes(model.SerializeToString())
     info = inspect_artifact(path)
-    assert info.ops["Mul"] == info.ops["Constant"] == 2
-    assert info.ops["If"] == info.ops["com.microsoft.Gelu"] == 1
-    assert next(iter(info.ops.values())) == 2
-    assert info.custom_ops == ("com.microsoft.Gelu",)
+    assert info.graph.ops["Mul"] == info.graph.ops["Constant"] == 2
+    assert info.graph.ops["If"] == info.graph.ops["com.microsoft.Gelu"] == 1
+    assert next(iter(info.graph.ops.values())) == 2
+    assert info.graph.custom_ops == ("com.microsoft.Gelu",)
     assert info.graph.versions["opset com.microsoft"] == 1
-    assert info.parameters == PARAMETERS + 1 + 2 * CLASSES
+    assert info.graph.parameters == PARAMETERS + 1 + 2 * CLASSES
 
 
 def test_packed_and_typed_onnx_weights_have_their_bytes(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_flex_op_is_told_and_refused_by_the_runner(tmp_path: Path) -> None:
     ]
     path = tmp_path / "flex.tflite"
     path.write_bytes(converter.convert())
-    assert inspect_artifact(path).custom_ops == ("FlexMatrixDeterminant",)
+    assert inspect_artifact(path).graph.custom_ops == ("FlexMatrixDeterminant",)
     with pytest.raises(InputError, match="LiteRT cannot run it"):
         open_runner(path)
 

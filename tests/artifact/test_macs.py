@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -117,7 +116,7 @@ def test_products_of_other_tools(tmp_path: Path) -> None:
         ),
         opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)],
     )
-    assert list(find_products(model, onnx)) == [
+    assert list(find_products(model)) == [
         Product("in_blocks", "int4", 3 * 32 * 8, 128),
         Product("in_integers", "int8", 8 * 4, 32),
     ]

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tests.support.tiny_artifacts import tiny_manifest
-from vitsd_export.artifact.manifest import Manifest, parse_onnx_manifest
+from vitsd_export.artifact.manifest import Manifest
 from vitsd_export.errors import InputError
 
 
@@ -52,7 +52,3 @@ def test_documents_with_other_fields_are_refused(change: dict[str, object]) -> N
     document = {**json.loads(tiny_manifest("onnx").to_json()), **change}
     with pytest.raises(InputError, match="cannot be read"):
         Manifest.from_json(json.dumps(document))
-
-
-def test_metadata_without_a_manifest() -> None:
-    assert parse_onnx_manifest({"author": "somebody"}) is None

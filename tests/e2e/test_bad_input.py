@@ -221,7 +221,9 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     if place == "onnx":
         monkeypatch.setattr("vitsd_export.exporters.onnx.write_model", full)
     elif place == "tflite":
-        monkeypatch.setattr("vitsd_export.exporters.litert.embed_manifest", full)
+        monkeypatch.setattr(
+            "vitsd_export.exporters.formats.litert.LiteRTExporter.embed_manifest", full
+        )
     elif place == "saved-model":
         monkeypatch.setattr(tf.saved_model, "save", full_in_tensorflow)
     else:

@@ -112,8 +112,8 @@ def test_litert_in_int8_answers_nearly_as_keras_does(
 @pytest.mark.parametrize("kind", ["tflite", "int8"])
 def test_litert_needs_built_in_operators_alone(exported: Artifacts, kind: str) -> None:
     info = inspect_artifact(getattr(exported, kind))
-    assert info.custom_ops == ()
-    assert not [name for name in info.ops if name.startswith(("Flex", "CUSTOM", "BUILTIN_"))]
+    assert info.graph.custom_ops == ()
+    assert not [name for name in info.graph.ops if name.startswith(("Flex", "CUSTOM", "BUILTIN_"))]
 
 
 def test_saved_model_serves_images_of_any_number(

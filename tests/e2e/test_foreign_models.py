@@ -48,7 +48,7 @@ def test_a_convolutional_network_goes_into_every_format(
 
 def test_it_is_exported_unlowered(artifacts: Artifacts) -> None:
     progress = artifacts.outcome.stderr
-    assert progress.count("exporting the training graph: no architecture that is known") == 1
+    assert progress.count("exporting the training graph: its architecture is not supported") == 1
 
 
 # The fast tests export MobileNetV3 to both: tests/sources/test_any_classifier.py.

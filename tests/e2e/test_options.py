@@ -39,7 +39,7 @@ def test_logits_and_float_pixels(
     logits_of_floats: Artifacts, small_model: Path, images: np.ndarray, kind: str
 ) -> None:
     path = getattr(logits_of_floats, kind)
-    (image,), (answer,) = inspect_artifact(path).inputs, inspect_artifact(path).outputs
+    (image,), (answer,) = inspect_artifact(path).graph.inputs, inspect_artifact(path).graph.outputs
     assert (image.name, image.dtype) == ("image", "float32")
     assert (answer.name, answer.dtype) == ("logits", "float32")
     with open_runner(path) as runner:
@@ -86,8 +86,8 @@ def test_a_fixed_batch(small_model: Path, images: np.ndarray, tmp_path: Path, ki
     )
     assert outcome.exit_code == 0, outcome.stderr
     info = inspect_artifact(target)
-    assert info.inputs[0].shape == (4, 32, 32, 3)
-    assert info.outputs[0].shape == (4, 10)
+    assert info.graph.inputs[0].shape == (4, 32, 32, 3)
+    assert info.graph.outputs[0].shape == (4, 10)
     assert info.manifest is not None
     assert info.manifest.input.shape == (4, 32, 32, 3)
     assert info.manifest.options["batch"] == 4

@@ -47,6 +47,7 @@ def test_it_passes_its_gate_in_every_format(
     assert result.verification is not None
     assert result.verification.passed
     info = inspect_artifact(target.path)
-    assert info.inputs[0].shape[1:] == (32, 32, 3)
-    assert info.labels == CIFAR100_FINE_CLASSES
-    assert info.custom_ops == ()
+    assert info.graph.inputs[0].shape[1:] == (32, 32, 3)
+    assert info.manifest is not None
+    assert info.manifest.labels == CIFAR100_FINE_CLASSES
+    assert info.graph.custom_ops == ()

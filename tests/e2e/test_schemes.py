@@ -77,7 +77,10 @@ def test_float16_onnx_stores_half_precision(
     assert numbers[FLOAT16] > 15 * numbers[FLOAT]
     # What users see stays as it is.
     info = inspect_artifact(path)
-    assert [tensor.dtype for tensor in (*info.inputs, *info.outputs)] == ["uint8", "float32"]
+    assert [tensor.dtype for tensor in (*info.graph.inputs, *info.graph.outputs)] == [
+        "uint8",
+        "float32",
+    ]
 
 
 def test_float16_litert_stores_half_precision(
@@ -135,7 +138,10 @@ def test_int8_quantizes_activations_and_dynamic_does_not(
     assert "QUANTIZE" not in dynamic.ops
     # The residual stream stays in float32 in both.
     for info in (int8, dynamic):
-        assert [tensor.dtype for tensor in (*info.inputs, *info.outputs)] == ["uint8", "float32"]
+        assert [tensor.dtype for tensor in (*info.graph.inputs, *info.graph.outputs)] == [
+            "uint8",
+            "float32",
+        ]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +160,7 @@ def test_onnx_files_are_smaller_and_compute_as_they_say(
     assert path.stat().st_size < share * exported.onnx.stat().st_size
     info = inspect_artifact(path)
     arithmetic = info.arithmetic
-    assert info.custom_ops == ()
+    assert info.graph.custom_ops == ()
     most = max(arithmetic, key=lambda kind: arithmetic[kind].multiply_adds or 0)
     assert most == numbers
     told = smaller[name].manifest

@@ -13,7 +13,8 @@ from tests.support.keras_models import loaded, small_transformer, softmax
 from tests.support.tiny_artifacts import tiny_manifest
 from vitsd_export._internal.tensorflow import quiet_converters
 from vitsd_export.errors import InputError
-from vitsd_export.exporters.litert import convert, embed_manifest
+from vitsd_export.exporters.formats.litert import LiteRTExporter
+from vitsd_export.exporters.litert import convert
 from vitsd_export.lowering.inference_graph import InferenceGraph
 
 
@@ -52,7 +53,7 @@ def test_the_manifest_is_appended_and_the_model_stays(content: bytes, tmp_path: 
     path = tmp_path / "x.tflite"
     path.write_bytes(content)
     manifest = tiny_manifest("tflite", labels=tuple(f"größe {index}" for index in range(10)))
-    embed_manifest(path, manifest)
+    LiteRTExporter().embed_manifest(path, manifest)
     assert path.read_bytes().startswith(content)
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None

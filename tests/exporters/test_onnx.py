@@ -15,7 +15,8 @@ from tests.support.keras_models import loaded, softmax
 from tests.support.tiny_artifacts import tiny_manifest
 from vitsd_export._internal.tensorflow import quiet_converters
 from vitsd_export.errors import InputError
-from vitsd_export.exporters.onnx import UNLOWERED_OPSET, embed_manifest, write_onnx
+from vitsd_export.exporters.formats.onnx import OnnxExporter
+from vitsd_export.exporters.onnx import UNLOWERED_OPSET, write_onnx
 from vitsd_export.lowering.inference_graph import InferenceGraph
 
 SIZE = 8
@@ -126,7 +127,7 @@ def test_the_manifest_travels_inside_and_the_graph_stays(
     before = write(wide_network(), path)
     told = answers(path, pictures)
     manifest = tiny_manifest("onnx", labels=tuple(f"größe {index}" for index in range(10)))
-    embed_manifest(path, manifest)
+    OnnxExporter().embed_manifest(path, manifest)
     after = onnx.load(path)
     properties = {entry.key: entry.value for entry in after.metadata_props}
     assert json.loads(properties["vitsd_export"]) == json.loads(manifest.to_json())

@@ -12,7 +12,8 @@ import tensorflow as tf
 from tests.support.keras_models import loaded, small_transformer, softmax
 from tests.support.tiny_artifacts import tiny_manifest
 from vitsd_export._internal.tensorflow import quiet_converters
-from vitsd_export.exporters.saved_model import embed_manifest, write_saved_model
+from vitsd_export.exporters.formats.saved_model import SavedModelExporter
+from vitsd_export.exporters.saved_model import write_saved_model
 from vitsd_export.lowering.graph import WindowTokenizer
 from vitsd_export.lowering.inference_graph import InferenceGraph
 
@@ -81,7 +82,7 @@ def test_lowered_it_holds_the_kernels_and_biases_once(model: Any, tmp_path: Path
 
 def test_the_manifest_lies_where_tensorflow_does_not_look(folder: Path) -> None:
     manifest = tiny_manifest("saved_model", labels=tuple(f"größe {index}" for index in range(10)))
-    embed_manifest(folder, manifest)
+    SavedModelExporter().embed_manifest(folder, manifest)
     extras = folder / "assets.extra"
     told = json.loads((extras / "vitsd_export.json").read_text(encoding="utf-8"))
     assert told == json.loads(manifest.to_json())

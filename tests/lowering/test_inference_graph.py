@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.support.keras_models import loaded, small_transformer, softmax
 from vitsd_export.errors import UsageError
-from vitsd_export.exporters.freezing import frozen_function
+from vitsd_export.exporters.onnx_from_tensorflow import frozen_function
 from vitsd_export.lowering.inference_graph import InferenceGraph
 
 

@@ -16,7 +16,7 @@ from vitsd_export.runtimes.tensorflow_delegation import summarize_parts
 
 
 def test_xnnpack_is_seen_to_take_all_but_the_cast(small_artifacts: Artifacts) -> None:
-    operators = sum(inspect_artifact(small_artifacts.tflite).ops.values())
+    operators = sum(inspect_artifact(small_artifacts.tflite).graph.ops.values())
     with LiteRTRunner(small_artifacts.tflite) as runner:
         told = runner.delegation()
     # The cast from uint8 has no kernel there.
@@ -26,7 +26,7 @@ def test_xnnpack_is_seen_to_take_all_but_the_cast(small_artifacts: Artifacts) ->
 
 
 def test_without_xnnpack_nothing_is_seen_to_be_taken(small_artifacts: Artifacts) -> None:
-    operators = sum(inspect_artifact(small_artifacts.tflite).ops.values())
+    operators = sum(inspect_artifact(small_artifacts.tflite).graph.ops.values())
     with LiteRTKernelsRunner(small_artifacts.tflite) as runner:
         told = runner.delegation()
     assert (told.provider, told.partitions, told.delegated, told.operators) == (
@@ -70,7 +70,9 @@ def test_onnxruntime_is_seen_to_run_every_node(small_artifacts: Artifacts) -> No
     assert told.operators == told.delegated
     assert told.operators is not None
     # Its optimizer fuses, and never adds many.
-    assert 10 < told.operators <= 1.2 * sum(inspect_artifact(small_artifacts.onnx).ops.values())
+    assert (
+        10 < told.operators <= 1.2 * sum(inspect_artifact(small_artifacts.onnx).graph.ops.values())
+    )
     assert told.note.startswith("as it runs: ")
 
 

@@ -41,8 +41,8 @@ def test_a_runner_of_another_package_is_found_by_its_entry_point(
     ("name", "message"),
     [
         ("tensorrt", "There is no runtime 'tensorrt'. Runtimes: onnxruntime"),
-        ("pathlib:Path", "pathlib:Path is no runner"),
-        ("pathlib:Nothing", "pathlib:Nothing is no runner"),
+        ("pathlib:Path", "pathlib:Path is not a runner"),
+        ("pathlib:Nothing", "pathlib:Nothing is not a runner"),
     ],
 )
 def test_what_is_no_runner_is_refused(name: str, message: str) -> None:

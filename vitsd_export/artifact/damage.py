@@ -8,37 +8,28 @@ from vitsd_export.errors import InputError
 
 
 def unusable(path: Path, reason: str) -> InputError:
-    """Returns the error for an artifact that cannot be used.
-
-    Args:
-        path: The artifact.
-        reason: Why, without a full stop.
-    """
+    """Returns the error for an artifact that cannot be used; the reason has no full stop."""
     return InputError(
         f"The artifact {path} cannot be used: {reason}. Export it again, or check that the path "
         "is right."
     )
 
 
-def unreadable_manifest(path: Path, error: InputError) -> InputError:
-    """Returns the error for an artifact whose manifest cannot be parsed.
+def parse_manifest(path: Path, text: str | None) -> Manifest | None:
+    """Returns the manifest in the text that an artifact holds; None without a text.
 
-    Args:
-        path: The artifact.
-        error: What the parser raised, which does not know the artifact.
+    Raises:
+        InputError: If the text is not a manifest that this version reads.
     """
-    remedy = "" if "export" in str(error) else " Export it again."
-    return InputError(f"The artifact {path} cannot be used. {error}{remedy}")
+    try:
+        return None if text is None else Manifest.from_json(text)
+    except InputError as error:
+        remedy = "" if "export" in str(error) else " Export it again."
+        raise InputError(f"The artifact {path} cannot be used. {error}{remedy}") from error
 
 
 def proven_by_manifest(path: Path) -> bool:
-    """Tells whether a manifest beside a file proves that the file is the one that was exported.
-
-    Args:
-        path: A LiteRT or ONNX file.
-
-    Returns:
-        True if `<artifact>.json` carries the file's SHA-256; False if there is no such manifest.
+    """Tells whether the manifest beside a LiteRT or ONNX file carries the file's SHA-256.
 
     Raises:
         InputError: If the manifest carries the digest of another file: this one is damaged or was

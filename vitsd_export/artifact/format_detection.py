@@ -4,7 +4,6 @@ from pathlib import Path
 
 from vitsd_export.artifact.damage import unusable
 from vitsd_export.artifact.formats import FORMATS, ArtifactFormat
-from vitsd_export.artifact.manifest import Format
 from vitsd_export.errors import InputError
 
 # Room for every format's mark.
@@ -68,8 +67,3 @@ def _folder_format(path: Path) -> ArtifactFormat:
     files = " or ".join(name for _, name in folders)
     titles = " or ".join(form.title for form, _ in folders)
     raise unusable(path, f"the folder holds no {files}, so it is not a {titles}")
-
-
-def detect_format(path: Path) -> Format:
-    """Returns the name of an artifact's format; see `find_format`."""
-    return find_format(path).name

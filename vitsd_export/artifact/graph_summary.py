@@ -91,8 +91,7 @@ class GraphSummary:
 
 def by_falling_number(names: Iterable[str]) -> dict[str, int]:
     """Counts names; the most frequent first, equal ones in the order of the alphabet."""
-    counts = collections.Counter(names)
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return dict(collections.Counter(sorted(names)).most_common())
 
 
 def group_weights(constants: Iterable[Constant]) -> dict[str, Weights]:

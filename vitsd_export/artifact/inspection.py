@@ -8,7 +8,6 @@ from vitsd_export.artifact.format_detection import find_format
 from vitsd_export.artifact.graph_summary import GraphSummary
 from vitsd_export.artifact.macs import Arithmetic, sum_up
 from vitsd_export.artifact.manifest import Format, Manifest
-from vitsd_export.artifact.tensor_info import TensorInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,31 +29,6 @@ class ArtifactInfo:
     manifest: Manifest | None
 
     @property
-    def inputs(self) -> tuple[TensorInfo, ...]:
-        """Inputs in the file's order."""
-        return self.graph.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorInfo, ...]:
-        """Outputs in the file's order."""
-        return self.graph.outputs
-
-    @property
-    def ops(self) -> dict[str, int]:
-        """How often each operator occurs, the most frequent first."""
-        return self.graph.ops
-
-    @property
-    def custom_ops(self) -> tuple[str, ...]:
-        """Operators that are not the format's own and that plain runtimes may lack."""
-        return self.graph.custom_ops
-
-    @property
-    def parameters(self) -> int:
-        """Numbers in the weights."""
-        return self.graph.parameters
-
-    @property
     def scheme(self) -> str | None:
         """Numeric scheme, such as `int8`; None where no manifest says it."""
         return self.manifest.scheme if self.manifest is not None else None
@@ -64,52 +38,30 @@ class ArtifactInfo:
         """Dense layers, convolutions and products of activations, by the numbers they compute with."""
         return sum_up(self.graph.products)
 
-    @property
-    def labels(self) -> tuple[str, ...] | None:
-        """Class names; None where no manifest says them."""
-        return self.manifest.labels if self.manifest is not None else None
-
-    @property
-    def verification(self) -> dict[str, Any] | None:
-        """Result of the check that let the export pass; None where none is recorded."""
-        return self.manifest.verification if self.manifest is not None else None
-
-    @property
-    def provenance(self) -> dict[str, Any] | None:
-        """Source, options, calibration, tool versions and time; None without a manifest."""
-        if self.manifest is None:
-            return None
-        names = ("source", "options", "calibration", "tools", "created")
-        return {name: getattr(self.manifest, name) for name in names}
-
     def to_dict(self) -> dict[str, Any]:
         """Returns the description as plain data for JSON."""
+        graph, manifest = self.graph, self.manifest
+        provenance = ("source", "options", "calibration", "tools", "created")
         return {
             "path": str(self.path),
             "format": self.format,
             "bytes": self.bytes,
-            "inputs": [_tensor_dict(tensor) for tensor in self.inputs],
-            "outputs": [_tensor_dict(tensor) for tensor in self.outputs],
-            "ops": self.ops,
-            "custom_ops": list(self.custom_ops),
-            "nodes": [dataclasses.asdict(node) for node in self.graph.nodes],
-            "versions": self.graph.versions,
-            "parameters": self.parameters,
-            "weights": {
-                name: dataclasses.asdict(group) for name, group in self.graph.weights.items()
-            },
+            "inputs": [dataclasses.asdict(tensor) for tensor in graph.inputs],
+            "outputs": [dataclasses.asdict(tensor) for tensor in graph.outputs],
+            "ops": graph.ops,
+            "custom_ops": graph.custom_ops,
+            "nodes": [dataclasses.asdict(node) for node in graph.nodes],
+            "versions": graph.versions,
+            "parameters": graph.parameters,
+            "weights": {name: dataclasses.asdict(group) for name, group in graph.weights.items()},
             "arithmetic": {
                 numbers: dataclasses.asdict(group) for numbers, group in self.arithmetic.items()
             },
             "scheme": self.scheme,
-            "labels": list(self.labels) if self.labels is not None else None,
-            "provenance": self.provenance,
-            "verification": self.verification,
+            "labels": manifest and manifest.labels,
+            "provenance": manifest and {name: getattr(manifest, name) for name in provenance},
+            "verification": manifest and manifest.verification,
         }
-
-
-def _tensor_dict(tensor: TensorInfo) -> dict[str, Any]:
-    return {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape)}
 
 
 def inspect_artifact(path: Path | str) -> ArtifactInfo:

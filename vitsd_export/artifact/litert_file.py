@@ -8,14 +8,8 @@ from pathlib import Path
 
 from vitsd_export._internal.messages import first_line
 from vitsd_export.artifact import litert_probe
-from vitsd_export.artifact.damage import proven_by_manifest, unreadable_manifest, unusable
-from vitsd_export.artifact.manifest import (
-    LABELS_FILE,
-    MANIFEST_FILE,
-    Manifest,
-    read_tflite_manifest,
-)
-from vitsd_export.errors import InputError
+from vitsd_export.artifact.damage import parse_manifest, proven_by_manifest, unusable
+from vitsd_export.artifact.manifest import LABELS_FILE, MANIFEST_FILE, Manifest
 
 _PROBE_SECONDS = 120
 _ZIP_ENTRY_MARK = b"PK\x03\x04"
@@ -74,15 +68,19 @@ def read_litert_manifest(path: Path) -> Manifest | None:
             off or damaged.
     """
     try:
-        manifest = read_tflite_manifest(path)
-        cut_off = manifest is None and not zipfile.is_zipfile(path) and _has_zip_entry(path)
-    except InputError as error:
-        raise unreadable_manifest(path, error) from error
+        if not zipfile.is_zipfile(path):
+            if _has_zip_entry(path):
+                raise unusable(
+                    path, "its end, which carries the labels and the manifest, is cut off"
+                )
+            return None
+        with zipfile.ZipFile(path) as archive:
+            if MANIFEST_FILE not in archive.namelist():
+                return None
+            text = archive.read(MANIFEST_FILE).decode()
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise unusable(path, f"the manifest inside it is damaged ({error})") from error
-    if cut_off:
-        raise unusable(path, "its end, which carries the labels and the manifest, is cut off")
-    return manifest
+    return parse_manifest(path, text)
 
 
 def _has_zip_entry(path: Path) -> bool:

@@ -1,7 +1,8 @@
 """Reads the graph of a .tflite file without an interpreter and without TensorFlow."""
 
+import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,151 +15,178 @@ from vitsd_export.artifact.graph_summary import (
     count_parameters,
     group_weights,
 )
-from vitsd_export.artifact.litert_macs import find_products
+from vitsd_export.artifact.macs import Product
 from vitsd_export.artifact.tensor_info import TensorInfo
 
 _SIGNATURE = b"serving_default"
 _MINIMUM_RUNTIME = b"min_runtime_version"
+_WEIGHTED = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
+_OF_ACTIVATIONS = "BATCH_MATMUL"
 
 
 def read_litert_graph(path: Path) -> GraphSummary:
-    """Returns what a .tflite file is made of.
-
-    Args:
-        path: A file that `check_litert_file` let pass.
+    """Returns what a .tflite file that `check_litert_file` let pass is made of.
 
     Raises:
         InputError: If the file's layout is damaged.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
     try:
-        return _summarize(schema.Model.GetRootAsModel(path.read_bytes(), 0), schema)
+        return _summarize(path.read_bytes())
     except OSError as error:
         raise unusable(path, f"it cannot be read ({error.strerror or error})") from error
     except (struct.error, ValueError, TypeError, LookupError, AttributeError) as error:
         raise unusable(path, f"its layout is damaged ({error})") from error
 
 
-def _summarize(model: Any, schema: Any) -> GraphSummary:
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if _public(name)}
-    types = {code: name for name, code in vars(schema.TensorType).items() if _public(name)}
-    dtypes = {code: name.lower() for code, name in types.items()}
+def _summarize(content: bytes) -> GraphSummary:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items()}
+    dtypes = {code: name.lower() for name, code in vars(schema.TensorType).items()}
     ops, custom = [], []
-    for index in range(model.OperatorCodesLength()):
-        code = model.OperatorCodes(index)
-        # Old files keep the number in a byte of its own, which new ones fill with a place-holder.
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    for code in model.operatorCodes or ():
+        # Old files keep the number in a byte of its own, which new ones fill with a placeholder.
+        number = max(code.builtinCode, code.deprecatedBuiltinCode)
         if number == schema.BuiltinOperator.CUSTOM:
-            ops.append((code.CustomCode() or b"CUSTOM").decode(errors="replace"))
+            ops.append(_text(code.customCode or b"CUSTOM"))
             custom.append(ops[-1])
         else:
             ops.append(names.get(number, f"BUILTIN_{number}"))
-    subgraphs = [model.Subgraphs(index) for index in range(model.SubgraphsLength())]
-    if not subgraphs:
+    if not model.subgraphs:
         raise ValueError("there is no graph")
-    used = [
-        ops[graph.Operators(index).OpcodeIndex()]
-        for graph in subgraphs
-        for index in range(graph.OperatorsLength())
-    ]
-    inputs, outputs = _ports(model, subgraphs, dtypes)
-    constants = list(_constants(model, subgraphs, dtypes))
+    main = model.subgraphs[0]
+    used = [ops[each.opcodeIndex] for graph in model.subgraphs for each in graph.operators or ()]
+    inputs, outputs = _ports(model, dtypes)
+    constants = list(_constants(model, dtypes))
     return GraphSummary(
         inputs=inputs,
         outputs=outputs,
         ops=by_falling_number(used),
         custom_ops=tuple(sorted(set(custom) & set(used))),
-        versions={"schema": int(model.Version()), **_minimum_runtime(model)},
+        versions={"schema": int(model.version), **_minimum_runtime(model)},
         weights=group_weights(constants),
         parameters=count_parameters(constants),
-        nodes=tuple(_nodes(subgraphs[0], ops)),
-        products=tuple(find_products(model, subgraphs[0], ops, dtypes)),
+        nodes=tuple(_nodes(main, ops)),
+        products=tuple(_products(model, main, ops, dtypes)),
     )
 
 
-def _nodes(graph: Any, ops: list[str]) -> Iterator[Node]:
-    def tensor(index: int) -> str:
-        # -1 stands for an input that is left out.
-        return graph.Tensors(index).Name().decode(errors="replace") if index >= 0 else ""
-
-    for index in range(graph.OperatorsLength()):
-        operator = graph.Operators(index)
-        inputs = tuple(tensor(operator.Inputs(at)) for at in range(operator.InputsLength()))
-        outputs = tuple(tensor(operator.Outputs(at)) for at in range(operator.OutputsLength()))
-        yield Node(outputs[0] if outputs else "", ops[operator.OpcodeIndex()], inputs, outputs)
-
-
-def _public(name: str) -> bool:
-    return not name.startswith("_")
+def _text(name: bytes | None) -> str:
+    return (name or b"").decode(errors="replace")
 
 
 def _shape(tensor: Any) -> tuple[int, ...]:
-    return tuple(int(tensor.Shape(axis)) for axis in range(tensor.ShapeLength()))
+    return tuple(map(int, () if tensor.shape is None else tensor.shape))
 
 
-def _info(tensor: Any, name: bytes, dtypes: dict[int, str]) -> TensorInfo:
+def _size(buffer: Any) -> int:
+    # Files over 2 GB keep the data behind the graph, at an offset; 1 stands for "not there".
+    return int(buffer.size) if buffer.size > 1 else len(() if buffer.data is None else buffer.data)
+
+
+def _nodes(graph: Any, ops: list[str]) -> Iterator[Node]:
+    def tensors(indices: Iterable[int] | None) -> tuple[str, ...]:
+        # -1 stands for an input that is left out.
+        return tuple(
+            _text(graph.tensors[index].name) if index >= 0 else ""
+            for index in (() if indices is None else indices)
+        )
+
+    for operator in graph.operators or ():
+        outputs = tensors(operator.outputs)
+        name = outputs[0] if outputs else ""
+        yield Node(name, ops[operator.opcodeIndex], tensors(operator.inputs), outputs)
+
+
+def _info(tensor: Any, name: bytes | None, dtypes: dict[int, str]) -> TensorInfo:
     sizes: tuple[int | None, ...] = _shape(tensor)
-    if tensor.ShapeSignatureLength():
-        signature = [int(tensor.ShapeSignature(axis)) for axis in range(len(sizes))]
-        sizes = tuple(None if size < 0 else size for size in signature)
-    return TensorInfo(name.decode(errors="replace"), dtypes[tensor.Type()], sizes)
+    if tensor.shapeSignature is not None and len(tensor.shapeSignature):
+        sizes = tuple(None if size < 0 else int(size) for size in tensor.shapeSignature)
+    return TensorInfo(_text(name), dtypes[tensor.type], sizes)
 
 
 def _ports(
-    model: Any, subgraphs: list[Any], dtypes: dict[int, str]
+    model: Any, dtypes: dict[int, str]
 ) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
     """Returns inputs and outputs, under the signature's names, which apps use, if there is one."""
-    signatures = [model.SignatureDefs(index) for index in range(model.SignatureDefsLength())]
-    signatures.sort(key=lambda signature: signature.SignatureKey() != _SIGNATURE)
-    if signatures:
-        first = signatures[0]
-        tensors = subgraphs[first.SubgraphIndex()].Tensors
-        entries = (
-            [first.Inputs(index) for index in range(first.InputsLength())],
-            [first.Outputs(index) for index in range(first.OutputsLength())],
-        )
-        inputs, outputs = (
-            tuple(_info(tensors(entry.TensorIndex()), entry.Name(), dtypes) for entry in side)
-            for side in entries
-        )
-        return inputs, outputs
-    graph = subgraphs[0]
-    sides = (
-        [graph.Tensors(graph.Inputs(index)) for index in range(graph.InputsLength())],
-        [graph.Tensors(graph.Outputs(index)) for index in range(graph.OutputsLength())],
+    graph = model.subgraphs[0]
+    named: tuple[list[tuple[Any, bytes | None]], ...] = tuple(
+        [(graph.tensors[index], graph.tensors[index].name) for index in indices]
+        for indices in (graph.inputs, graph.outputs)
     )
+    if model.signatureDefs:
+        signatures = model.signatureDefs
+        first = min(signatures, key=lambda signature: signature.signatureKey != _SIGNATURE)
+        tensors = model.subgraphs[first.subgraphIndex].tensors
+        named = tuple(
+            [(tensors[entry.tensorIndex], entry.name) for entry in entries or ()]
+            for entries in (first.inputs, first.outputs)
+        )
     inputs, outputs = (
-        tuple(_info(tensor, tensor.Name() or b"", dtypes) for tensor in side) for side in sides
+        tuple(_info(tensor, name, dtypes) for tensor, name in side) for side in named
     )
     return inputs, outputs
 
 
-def _constants(model: Any, subgraphs: list[Any], dtypes: dict[int, str]) -> Iterator[Constant]:
+def _constants(model: Any, dtypes: dict[int, str]) -> Iterator[Constant]:
     # Tensors may share a buffer, which is in the file once.
     seen = set()
-    for graph in subgraphs:
-        for index in range(graph.TensorsLength()):
-            tensor = graph.Tensors(index)
-            number = tensor.Buffer()
-            buffer = model.Buffers(number)
-            # Files over 2 GB keep the data behind the graph, at an offset; 1 stands for "not
-            # there".
-            size = buffer.Size() if buffer.Size() > 1 else buffer.DataLength()
-            if size and number not in seen:
-                seen.add(number)
-                dtype = dtypes[tensor.Type()]
-                scales = tensor.Quantization()
-                quantized = scales is not None and scales.ScaleLength() > 0
-                yield Constant(dtype, _shape(tensor), int(size), "float" in dtype or quantized)
+    for graph in model.subgraphs:
+        for tensor in graph.tensors or ():
+            size = _size(model.buffers[tensor.buffer])
+            if size and tensor.buffer not in seen:
+                seen.add(tensor.buffer)
+                dtype, scales = dtypes[tensor.type], tensor.quantization
+                quantized = scales is not None and scales.scale is not None and len(scales.scale)
+                yield Constant(dtype, _shape(tensor), size, "float" in dtype or bool(quantized))
 
 
 def _minimum_runtime(model: Any) -> dict[str, str]:
-    for index in range(model.MetadataLength()):
-        entry = model.Metadata(index)
-        if entry.Name() == _MINIMUM_RUNTIME:
-            data = model.Buffers(entry.Buffer())
-            text = bytes(data.Data(byte) for byte in range(data.DataLength()))
-            version = text.rstrip(b"\0").decode(errors="replace")
+    for entry in model.metadata or ():
+        if entry.name == _MINIMUM_RUNTIME:
+            version = _text(bytes(model.buffers[entry.buffer].data).rstrip(b"\0"))
             return {"min_runtime_version": version} if version else {}
     return {}
+
+
+def _products(model: Any, graph: Any, ops: list[str], dtypes: dict[int, str]) -> Iterator[Product]:
+    """Yields the products of a graph, and whether they are computed in integers."""
+    operators, tensors = graph.operators or (), graph.tensors
+    images = (*_shape(tensors[graph.inputs[0]]), 1)[0]
+    widened = {
+        operator.outputs[0]: operator.inputs[0]
+        for operator in operators
+        if ops[operator.opcodeIndex] == "DEQUANTIZE"
+    }
+    for operator in operators:
+        op = ops[operator.opcodeIndex]
+        if op not in (*_WEIGHTED, _OF_ACTIVATIONS):
+            continue
+        left, right = (tensors[index] for index in operator.inputs[:2])
+        answer = tensors[operator.outputs[0]]
+        numbers = dtypes[right.type]
+        if numbers == "float16":
+            numbers = "float32"
+        # Weights that are widened first are stored elsewhere.
+        held = tensors[widened.get(operator.inputs[1], operator.inputs[1])]
+        multiply_adds = _multiply_adds(op, _shape(left), _shape(right), _shape(answer))
+        yield Product(
+            _text(answer.name),
+            numbers,
+            multiply_adds // max(images, 1),
+            _size(model.buffers[held.buffer]),
+        )
+
+
+def _multiply_adds(
+    op: str, left: tuple[int, ...], right: tuple[int, ...], answer: tuple[int, ...]
+) -> int:
+    if op == "CONV_2D":
+        return math.prod(answer) * math.prod(right[1:])
+    if op == "DEPTHWISE_CONV_2D":
+        return math.prod(answer) * math.prod(right[1:3])
+    if op == _OF_ACTIVATIONS:
+        # Rows times columns times what is summed over, whichever side is transposed.
+        return math.prod(answer) * (math.prod(left) // math.prod(answer[:-1]))
+    return math.prod(answer) * right[1]

@@ -41,18 +41,9 @@ def sum_up(products: Iterable[Product]) -> dict[str, Arithmetic]:
     groups: dict[str, list[Product]] = {}
     for product in products:
         groups.setdefault(product.numbers, []).append(product)
-    return {
-        numbers: Arithmetic(
-            len(group), _total(entry.multiply_adds for entry in group), sum(e.bytes for e in group)
-        )
-        for numbers, group in sorted(groups.items())
-    }
-
-
-def _total(numbers: Iterable[int | None]) -> int | None:
-    total = 0
-    for number in numbers:
-        if number is None:
-            return None
-        total += number
-    return total
+    arithmetic = {}
+    for numbers, group in sorted(groups.items()):
+        adds = [product.multiply_adds for product in group]
+        total = None if None in adds else sum(filter(None, adds))
+        arithmetic[numbers] = Arithmetic(len(group), total, sum(each.bytes for each in group))
+    return arithmetic

@@ -13,10 +13,10 @@ This module imports neither TensorFlow nor a runtime.
 
 import dataclasses
 import json
-import zipfile
 from pathlib import Path
 from typing import Any, Self
 
+from vitsd_export.artifact.tensor_info import TensorInfo
 from vitsd_export.errors import InputError
 
 MANIFEST_KEY = "vitsd_export"
@@ -31,19 +31,13 @@ Format = str
 
 
 @dataclasses.dataclass(frozen=True)
-class TensorSpec:
+class TensorSpec(TensorInfo):
     """An artifact's input or output.
 
     Attributes:
-        name: Tensor name in the artifact.
-        dtype: NumPy name of the element type.
-        shape: Sizes; None where the size is chosen at run time.
         meaning: What the numbers are: `pixels 0-255 RGB`, `probabilities` or `logits`.
     """
 
-    name: str
-    dtype: str
-    shape: tuple[int | None, ...]
     meaning: str
 
 
@@ -114,24 +108,3 @@ class Manifest:
 def sidecar_path(artifact: Path) -> Path:
     """Returns where the manifest beside an artifact lies: `<artifact>.json`."""
     return artifact.with_name(artifact.name + ".json")
-
-
-def read_tflite_manifest(path: Path) -> Manifest | None:
-    """Returns the manifest inside a .tflite file, or None if it has none."""
-    if not zipfile.is_zipfile(path):
-        return None
-    with zipfile.ZipFile(path) as archive:
-        if MANIFEST_FILE not in archive.namelist():
-            return None
-        return Manifest.from_json(archive.read(MANIFEST_FILE).decode())
-
-
-def read_saved_model_manifest(path: Path) -> Manifest | None:
-    """Returns the manifest inside a SavedModel folder, or None if it has none."""
-    file = path / SAVED_MODEL_EXTRAS / MANIFEST_FILE
-    return Manifest.from_json(file.read_text(encoding="utf-8")) if file.is_file() else None
-
-
-def parse_onnx_manifest(metadata: dict[str, str]) -> Manifest | None:
-    """Returns the manifest in an ONNX file's metadata_props, or None if it has none."""
-    return Manifest.from_json(metadata[MANIFEST_KEY]) if MANIFEST_KEY in metadata else None

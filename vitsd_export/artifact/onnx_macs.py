@@ -4,6 +4,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import onnx
+from onnx import TensorProto, helper
+
 from vitsd_export.artifact.macs import Product
 
 # Operand that is the weight, by operator.
@@ -18,14 +21,9 @@ _WIDENING = ("Cast", "Mul", "DequantizeLinear", "Transpose", "Reshape")
 _SMALL = 64
 
 
-def find_products(model: Any, onnx: Any) -> Iterator[Product]:
-    """Yields the products of a model's main graph.
-
-    Args:
-        model: An `onnx.ModelProto`.
-        onnx: The module.
-    """
-    shapes = _shapes(model, onnx)
+def find_products(model: onnx.ModelProto) -> Iterator[Product]:
+    """Yields the products of a model's main graph."""
+    shapes = _shapes(model)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     makers = {name: node for node in model.graph.node for name in node.output}
     for node in model.graph.node:
@@ -40,7 +38,7 @@ def find_products(model: Any, onnx: Any) -> Iterator[Product]:
         if node.op_type in _INTEGERS:
             numbers = "int8"
         elif constant is not None and _is_dequantized(node.input[weight], makers):
-            name = _dtype(constant, onnx)
+            name = dtype_name(constant.data_type)
             # Integers are computed with where both operands are, or where the runtime rounds the other
             # itself, as it does for blocks.
             if name in ("int4", "uint4") or _is_dequantized(node.input[0], makers):
@@ -51,7 +49,7 @@ def find_products(model: Any, onnx: Any) -> Iterator[Product]:
             node.name,
             numbers,
             _multiply_adds(node, weight, shapes),
-            0 if constant is None else _bytes(constant, onnx),
+            0 if constant is None else stored_bytes(constant),
         )
 
 
@@ -96,20 +94,27 @@ def _is_dequantized(name: str, makers: dict[str, Any]) -> bool:
     return maker is not None and maker.op_type == "DequantizeLinear"
 
 
-def _dtype(tensor: Any, onnx: Any) -> str:
-    return str(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).name)
+def dtype_name(element_type: int) -> str:
+    """Returns NumPy's name of an ONNX element type."""
+    if element_type == TensorProto.STRING:
+        return "string"
+    return str(helper.tensor_dtype_to_np_dtype(element_type).name)
 
 
-def _bytes(tensor: Any, onnx: Any) -> int:
+def stored_bytes(tensor: TensorProto) -> int:
+    """Returns how many bytes a constant takes in the file."""
     if tensor.HasField("raw_data"):
         return len(tensor.raw_data)
-    width = {"int4": 0.5, "uint4": 0.5}.get(_dtype(tensor, onnx))
-    item = width or onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    size: float = math.prod(tensor.dims) * item
-    return math.ceil(size)
+    if tensor.data_type == TensorProto.STRING:
+        return sum(map(len, tensor.string_data))
+    size = math.prod(map(int, tensor.dims))
+    packed = {"int4": 2, "uint4": 2, "int2": 4, "uint2": 4}.get(dtype_name(tensor.data_type))
+    if packed is not None:
+        return -(-size // packed)
+    return size * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
 
 
-def _shapes(model: Any, onnx: Any) -> dict[str, tuple[int, ...]]:
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Returns the shape of every tensor for one image, as far as it can be inferred."""
     graph = onnx.GraphProto()
     graph.name = model.graph.name or "graph"
@@ -123,7 +128,7 @@ def _shapes(model: Any, onnx: Any) -> dict[str, tuple[int, ...]]:
         else:
             # Its shape alone: inference would copy the numbers.
             graph.input.append(
-                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+                helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
             )
     for value in model.graph.input:
         if value.name not in names:
@@ -135,7 +140,7 @@ def _shapes(model: Any, onnx: Any) -> dict[str, tuple[int, ...]]:
         value.type.tensor_type.ClearField("shape")
     bare = onnx.ModelProto()
     bare.CopyFrom(
-        onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+        helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
     )
     inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True).graph
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from vitsd_export.artifact.damage import unreadable_manifest, unusable
-from vitsd_export.artifact.manifest import Manifest, read_saved_model_manifest
-from vitsd_export.errors import InputError
+from vitsd_export.artifact.damage import parse_manifest, unusable
+from vitsd_export.artifact.manifest import MANIFEST_FILE, SAVED_MODEL_EXTRAS, Manifest
 
 SAVED_MODEL_FILE = "saved_model.pb"
 SIGNATURE = "serving_default"
@@ -27,9 +26,9 @@ def read_manifest(path: Path) -> Manifest | None:
     Raises:
         InputError: If there is one that cannot be read.
     """
+    file = path / SAVED_MODEL_EXTRAS / MANIFEST_FILE
     try:
-        return read_saved_model_manifest(path)
+        text = file.read_text(encoding="utf-8") if file.is_file() else None
     except (OSError, UnicodeDecodeError) as error:
         raise unusable(path, f"the manifest inside it cannot be read ({error})") from error
-    except InputError as error:
-        raise unreadable_manifest(path, error) from error
+    return parse_manifest(path, text)

@@ -52,7 +52,7 @@ def _info_rows(info: Any) -> Iterator[tuple[str, str]]:
     yield "format", ", ".join([info.format, *(f"{k} {v}" for k, v in info.graph.versions.items())])
     yield "scheme", info.scheme or "unknown (no manifest inside)"
     yield "size", megabytes(info.bytes)
-    for name, tensors in (("input", info.inputs), ("output", info.outputs)):
+    for name, tensors in (("input", info.graph.inputs), ("output", info.graph.outputs)):
         for tensor in tensors:
             yield name, str(tensor)
     for dtype, group in info.graph.weights.items():
@@ -67,10 +67,10 @@ def _info_rows(info: Any) -> Iterator[tuple[str, str]]:
             f"{numbers}: {group.operators}, {adds} multiply-adds an image, "
             f"{megabytes(group.bytes)} of weights",
         )
-    total = sum(info.ops.values())
-    yield "operators", f"{total}: " + ", ".join(f"{k} {v}" for k, v in info.ops.items())
-    if info.custom_ops:
-        yield "not built in", ", ".join(info.custom_ops)
+    total = sum(info.graph.ops.values())
+    yield "operators", f"{total}: " + ", ".join(f"{k} {v}" for k, v in info.graph.ops.items())
+    if info.graph.custom_ops:
+        yield "not built in", ", ".join(info.graph.custom_ops)
     if info.manifest is None:
         return
     manifest = info.manifest

@@ -9,8 +9,7 @@ from typing import Literal
 from vitsd_export._internal.atomic_write import check_new_folder, publish_folder, staging
 from vitsd_export.artifact.damage import unusable
 from vitsd_export.artifact.format_detection import find_format
-from vitsd_export.artifact.formats import FORMATS
-from vitsd_export.artifact.manifest import Format
+from vitsd_export.artifact.formats import LITERT, ONNX, ArtifactFormat
 from vitsd_export.deploy.apps_folder import apps_folder
 from vitsd_export.errors import InputError
 from vitsd_export.runtimes.opening import open_runner
@@ -18,18 +17,18 @@ from vitsd_export.runtimes.opening import open_runner
 AppKind = Literal["python", "node"]
 
 # What an app reads, and the files it consists of, the script first: name there, name in the folder.
-_FILES: dict[tuple[AppKind, Format], dict[str, str]] = {
-    ("python", "onnx"): {
+_FILES: dict[tuple[AppKind, ArtifactFormat], dict[str, str]] = {
+    ("python", ONNX): {
         "classify_onnx.py": "classify_onnx.py",
         "pictures.py": "pictures.py",
         "requirements-onnx.txt": "requirements.txt",
     },
-    ("python", "tflite"): {
+    ("python", LITERT): {
         "classify_litert.py": "classify_litert.py",
         "pictures.py": "pictures.py",
         "requirements-litert.txt": "requirements.txt",
     },
-    ("node", "onnx"): {
+    ("node", ONNX): {
         name: name
         for name in (
             "classify.mjs",
@@ -75,9 +74,9 @@ def copy_app(kind: AppKind, artifact: Path, output: Path, *, force: bool = False
         EnvironmentProblem: If the folder cannot be written, or the runtime is not installed.
     """
     form = find_format(artifact)
-    files = _FILES.get((kind, form.name))
+    files = _FILES.get((kind, form))
     if files is None:
-        wanted = " or ".join(FORMATS[reads].phrase for app, reads in _FILES if app == kind)
+        wanted = " or ".join(reads.phrase for app, reads in _FILES if app == kind)
         raise InputError(
             f"The {kind} app reads {wanted}, but {artifact} is {form.phrase}. Export the model "
             "to that format."

@@ -56,18 +56,17 @@ def write_serving_config(
         UsageError: If the name cannot be part of a URL, or the folder holds something.
         EnvironmentProblem: If the folder cannot be written.
     """
-    name = name if name is not None else artifact.resolve().name.removesuffix(".onnx")
+    name = name if name is not None else artifact.resolve().name.removesuffix(ONNX.suffix)
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"The servers cannot call a model {name!r}. Give --name of letters, digits, '_', '.' and "
-            "'-'."
+            f"The name {name!r} cannot be part of a URL. Give a --name of letters, digits, '_', '.' and '-'."
         )
     served = _SERVED[server]
     form = find_format(artifact)
     if form is not served.form:
         raise InputError(
-            f"{server} serves what `vitsd-export {served.form.command}` writes; {artifact} is of the "
-            f"format {form.name}. Export the model to that format."
+            f"{server} serves what `vitsd-export {served.form.command}` writes; {artifact} is {form.phrase}. "
+            "Export the model to that format."
         )
     check_new_folder(output)
     manifest = served.read_manifest(artifact)
@@ -80,11 +79,7 @@ def write_serving_config(
 
 
 def triton_config(manifest: Manifest, name: str) -> str:
-    """Returns Triton's `config.pbtxt` for an ONNX file.
-
-    Args:
-        manifest: The file's.
-        name: Name of the model, which is that of its folder, too.
+    """Returns Triton's `config.pbtxt` for an ONNX file with this manifest; `name` is the model's.
 
     Raises:
         InputError: If Triton has no type for the file's input.

@@ -104,7 +104,7 @@ def _check_output(output: Path, force: bool) -> None:
     if output.is_dir() and any(output.iterdir()):
         if not is_site:
             raise UsageError(
-                f"The folder {output} holds something else than a site of this command; it is not "
+                f"The folder {output} holds something that is not a site of this command; it is not "
                 "overwritten. Choose another --output."
             )
         if not force:

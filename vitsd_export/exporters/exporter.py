@@ -61,9 +61,9 @@ class Exporter(abc.ABC):
     def embed_manifest(self, path: Path, manifest: Manifest) -> None:
         """Puts the manifest and the labels into an artifact that has none yet."""
 
-    @abc.abstractmethod
     def tools(self, graph: "InferenceGraph") -> tuple[str, ...]:
         """Returns the distributions that take part in writing this graph, beside Keras and TensorFlow."""
+        return ()
 
     def describe(self, graph: "InferenceGraph", options: WriteOptions) -> dict[str, Any]:
         """Returns the options as the manifest tells them."""

@@ -7,11 +7,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from vitsd_export import __version__
-from vitsd_export.artifact.manifest import LABELS_KEY, MANIFEST_KEY, Manifest
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.exporters import onnx_from_graph, onnx_from_tensorflow
-from vitsd_export.exporters.onnx_file import LARGE_BYTES, OnnxGraph, append_metadata, write_model
+from vitsd_export.exporters import onnx_from_tensorflow
+from vitsd_export.exporters.onnx_file import LARGE_BYTES, OnnxGraph, write_model
+from vitsd_export.exporters.onnx_operators import OnnxOperators
+from vitsd_export.lowering.graph import Graph
 from vitsd_export.lowering.inference_graph import INPUT_NAME, InferenceGraph
+from vitsd_export.lowering.program import GEOMETRY_SCOPE, compute
 
 # The newest that onnxruntime 1.20 (October 2024) and onnxruntime-web 1.20 load.
 LOWERED_OPSET = 21
@@ -24,11 +26,7 @@ _FEWEST_HALVES = 64
 
 
 def choose_opset(graph: InferenceGraph, opset: int | None) -> int:
-    """Returns the operator set to write.
-
-    Args:
-        graph: What is exported.
-        opset: What was asked for; None leaves the choice to us.
+    """Returns the operator set to write: the one asked for, or a default.
 
     Raises:
         UsageError: If it cannot be written.
@@ -67,7 +65,7 @@ def write_onnx(
     """
     opset = choose_opset(graph, opset)
     if graph.lowered is not None:
-        built = onnx_from_graph.build(graph.lowered, opset, graph.output)
+        built = _build(graph.lowered, opset, graph.output)
     else:
         built = onnx_from_tensorflow.build(graph, opset, batch)
     if half:
@@ -97,11 +95,21 @@ def write_onnx(
     write_model(model, large, path)
 
 
-def embed_manifest(path: Path, manifest: Manifest) -> None:
-    """Puts the manifest and the labels into the metadata_props of a file that has none yet."""
-    append_metadata(
-        path, {MANIFEST_KEY: manifest.to_json(), LABELS_KEY: "\n".join(manifest.labels)}
-    )
+def _build(graph: Graph, opset: int, answer: str) -> OnnxGraph:
+    """Builds the ONNX graph of a lowered model, for any batch; `answer` names its output."""
+    operators = OnnxOperators(opset)
+    compute(graph, operators, INPUT_NAME, answer)
+    weights = {
+        name: values
+        for name, values in operators.constants.items()
+        if values.dtype == np.float32 and not name.startswith(GEOMETRY_SCOPE)
+    }
+    constants = [
+        numpy_helper.from_array(values, name)
+        for name, values in operators.constants.items()
+        if name not in weights
+    ]
+    return OnnxGraph(operators.nodes, constants, weights)
 
 
 def _store_float16(graph: OnnxGraph) -> OnnxGraph:

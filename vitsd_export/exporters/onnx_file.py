@@ -44,12 +44,7 @@ class OnnxGraph:
 
 
 def write_model(model: onnx.ModelProto, weights: Mapping[str, np.ndarray], path: Path) -> None:
-    """Writes a model that lacks some of its initializers.
-
-    Args:
-        model: The model; nodes may use the weights.
-        weights: The initializers it lacks, by name; float32 or float16.
-        path: File to write.
+    """Writes a model that lacks the float32 or float16 initializers `weights`, which its nodes may use.
 
     Raises:
         InputError: If the file would be larger than 2 GB, or the model is no valid ONNX.

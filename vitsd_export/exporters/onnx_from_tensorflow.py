@@ -8,7 +8,6 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from vitsd_export.errors import InputError
-from vitsd_export.exporters.freezing import frozen_function
 from vitsd_export.exporters.onnx_file import LARGE_BYTES, OnnxGraph
 from vitsd_export.lowering.inference_graph import INPUT_NAME, InferenceGraph
 
@@ -16,12 +15,7 @@ _KEPT_APART = ("_XlaMustCompile", "_noinline")
 
 
 def build(graph: InferenceGraph, opset: int, batch: int | None) -> OnnxGraph:
-    """Converts the TensorFlow function of a model.
-
-    Args:
-        graph: What is exported.
-        opset: Version of the default operator set.
-        batch: Number of images in a call; None to leave it open.
+    """Converts the TensorFlow function of a model to ONNX of an opset; a batch of None is left open.
 
     Raises:
         InputError: If the model holds an operation that tf2onnx cannot convert.
@@ -43,6 +37,21 @@ def build(graph: InferenceGraph, opset: int, batch: int | None) -> OnnxGraph:
         else:
             constants.append(initializer)
     return OnnxGraph(list(model.graph.node), constants, weights)
+
+
+def frozen_function(graph: InferenceGraph, batch: int | None) -> Any:
+    """Returns the inference graph as a ConcreteFunction without variables.
+
+    tf2onnx turns captured values into inputs that the file then requires, unless they are constants
+    beforehand.
+    """
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    return convert_variables_to_constants_v2(
+        graph.concrete_function(batch), lower_control_flow=False
+    )
 
 
 def _let_functions_be_inlined(graph_def: Any) -> None:

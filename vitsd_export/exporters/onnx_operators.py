@@ -4,9 +4,8 @@ Every node is named by its place in the model, and the tensor that it answers by
 `block3/attention/scores`. Shapes are constants, with -1 for the batch, so nothing is computed about them.
 """
 
-import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,14 +35,7 @@ class OnnxOperators(Operators):
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, Array] = {}
         self._opset = opset
-        self._scope = ""
         self._shared: dict[tuple[Any, ...], str] = {}
-
-    @contextlib.contextmanager
-    def scope(self, name: str) -> Iterator[None]:
-        outer, self._scope = self._scope, f"{self._scope}{name}/"
-        yield
-        self._scope = outer
 
     def _node(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
         full = self._scope + name
@@ -133,16 +125,15 @@ class OnnxOperators(Operators):
             return self._node("LayerNormalization", inputs, name, axis=-1, epsilon=epsilon)
         # The pattern that onnxruntime fuses, which ends in a product and a sum.
         beta = np.zeros(width) if layer.beta is None else layer.beta
-        centred = self.subtract(x, self._last_mean(x, f"{name}/mean"), f"{name}/centred")
+        centred = self.subtract(
+            x, self._reduce_mean(x, -1, f"{name}/mean", keepdims=1), f"{name}/centred"
+        )
         two = self._operand(np.array(2.0), f"{name}/two")
         square = self._node("Pow", [centred, two], f"{name}/square")
-        variance = self._last_mean(square, f"{name}/variance")
+        variance = self._reduce_mean(square, -1, f"{name}/variance", keepdims=1)
         variance = self.add(variance, np.array(layer.epsilon), f"{name}/variance_and_epsilon")
         y = self.divide_by_root(centred, variance, f"{name}/normalized")
         return self.add(self.multiply(y, gamma, f"{name}/scaled"), beta, name)
-
-    def _last_mean(self, x: str, name: str) -> str:
-        return self._reduce_mean(x, -1, name, keepdims=1)
 
     def _reduce_mean(self, x: str, axis: int, name: str, keepdims: int) -> str:
         if self._opset >= _AXES_ARE_AN_INPUT_SINCE:

@@ -6,28 +6,29 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from vitsd_export.artifact.manifest import (
-    LABELS_FILE,
-    MANIFEST_FILE,
-    SAVED_MODEL_EXTRAS,
-    Manifest,
-)
-from vitsd_export.lowering.inference_graph import InferenceGraph
+from vitsd_export.lowering.inference_graph import InferenceGraph, InputType
 
 
-def write_saved_model(graph: InferenceGraph, path: Path, *, batch: int | None = None) -> None:
+def write_saved_model(
+    graph: InferenceGraph,
+    path: Path,
+    *,
+    batch: int | None = None,
+    input_type: InputType | None = None,
+) -> None:
     """Writes the inference graph as a SavedModel folder whose `serving_default` takes `image`.
 
     Args:
         graph: What to export.
         path: Folder to write; it must not exist.
         batch: Number of images in a call; None to leave it open.
+        input_type: Element type of the image, if not the graph's.
 
     Raises:
         OSError: If the disk is full.
     """
     module = tf.Module()
-    function = graph.concrete_function(batch)
+    function = graph.concrete_function(batch, input_type=input_type)
     # The variables of the traced function are what must be saved; the Keras model is not.
     module.variables_ = list(function.variables)
     module.serve = function
@@ -41,15 +42,3 @@ def write_saved_model(graph: InferenceGraph, path: Path, *, batch: int | None = 
     except tf.errors.ResourceExhaustedError as error:
         # TensorFlow's name for a full disk.
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-
-
-def embed_manifest(path: Path, manifest: Manifest) -> None:
-    """Puts the manifest and the labels into the folder.
-
-    They lie in `assets.extra`, which the SavedModel format reserves for files that TensorFlow does not
-    read (tensorflow/python/saved_model/README.md); `assets` is for files the graph opens.
-    """
-    extras = path / SAVED_MODEL_EXTRAS
-    extras.mkdir(exist_ok=True)
-    (extras / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")
-    (extras / LABELS_FILE).write_text("\n".join(manifest.labels) + "\n", encoding="utf-8")

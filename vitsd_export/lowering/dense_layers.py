@@ -11,10 +11,8 @@ Change = Callable[[str, Dense], Dense]
 def map_dense(graph: Graph, change: Change) -> Graph:
     """Returns a graph with other dense layers.
 
-    Args:
-        graph: The graph.
-        change: Returns what takes the place of a layer, given the name of its operator and itself. Called
-            in the order in which the layers are computed; the geometry of a lowered tokenizer is left out.
+    `change` returns what replaces a layer, given the name of its operator and itself. It is called in the
+    order in which the layers are computed; the geometry of a lowered tokenizer is left out.
     """
     tokenizer = graph.tokenizer
     projection = change("tokenizer/projection", tokenizer.projection)

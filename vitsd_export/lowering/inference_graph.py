@@ -61,8 +61,7 @@ class InferenceGraph(tf.Module):
         super().__init__(name="inference")
         if output == "logits" and answers_probabilities:
             raise UsageError(
-                f"{loaded.path} ends in a softmax, so its logits are not to be had. Export "
-                "probabilities."
+                f"{loaded.path} ends in a softmax, so it has no logits to export. Export probabilities."
             )
         check_names(without)
         self.model = loaded.model
@@ -83,7 +82,7 @@ class InferenceGraph(tf.Module):
         try:
             graph = read_graph(self.model)
         except OtherArchitecture as difference:
-            self.not_lowered_because = f"no architecture that is known: {difference}"
+            self.not_lowered_because = f"its architecture is not supported: {difference}"
             return
         # A softmax in the model counts as the output's.
         self._trained = dataclasses.replace(graph, softmax=self.output == "probabilities")

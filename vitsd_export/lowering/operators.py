@@ -2,7 +2,7 @@
 
 import abc
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,25 @@ from vitsd_export.lowering.graph import Array, Dense, LayerNorm
 Tensor = Any
 
 
-class Operators(abc.ABC):
+class Scoped:
+    """Names tensors by their place."""
+
+    _scope = ""
+
+    @contextlib.contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Puts `name/` before the names given inside."""
+        outer, self._scope = self._scope, f"{self._scope}{name}/"
+        yield
+        self._scope = outer
+
+
+class Operators(Scoped, abc.ABC):
     """Operators of one runtime.
 
     Shapes hold the batch first; -1 stands for it, or for a multiple of it, in `reshape`. An operator's
     name is unique within its scope and names the tensor that comes of it.
     """
-
-    @abc.abstractmethod
-    def scope(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Puts `name/` before the names given inside."""
 
     @abc.abstractmethod
     def pixels(self, image: Tensor, name: str) -> Tensor:

@@ -70,10 +70,7 @@ def classify(graph: Graph, head: Head, operators: Operators, tokens: Tensor, ans
         head: What to compute of them.
         operators: The runtime's operators.
         tokens: [batch · tokens, dim], or [batch, tokens, dim].
-        answer: Name of the result.
-
-    Returns:
-        Logits or probabilities [batch, classes].
+        answer: Name of the result, logits or probabilities [batch, classes].
     """
     ops = operators
     with ops.scope("head"):

@@ -43,15 +43,13 @@ _LARGE = 1 << 20
 
 
 class OtherArchitecture(Exception):
-    """A model is no vision transformer that can be lowered; the message says where it differs."""
+    """A model cannot be lowered as a vision transformer; the message says where it differs."""
 
 
 def read_graph(model: keras.Model, *, all_float64: bool = False) -> Graph:
     """Reads a model that `build_classifier` has built, or one that is wired like it.
 
-    Args:
-        model: The trained model.
-        all_float64: Whether large kernels are read in float64 like everything else.
+    With `all_float64` large kernels are read in float64 like everything else.
 
     Raises:
         OtherArchitecture: If it is anything else.
@@ -68,7 +66,7 @@ class _Reader:
 
     def __init__(self, model: keras.Model, all_float64: bool) -> None:
         if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
-            raise OtherArchitecture("it is no functional model")
+            raise OtherArchitecture("it is not a functional model")
         self._model = model
         self._large = None if all_float64 else _LARGE
         self._consumers: dict[int, list[Any]] = {}
@@ -76,7 +74,7 @@ class _Reader:
             if isinstance(layer, keras.layers.InputLayer):
                 continue
             if not isinstance(layer, keras.layers.Layer) or len(layer._inbound_nodes) != 1:
-                raise OtherArchitecture(f"{layer.name} is no layer that is used once")
+                raise OtherArchitecture(f"{layer.name} is not a layer that is used exactly once")
             if layer.compute_dtype != "float32":
                 raise OtherArchitecture(f"{layer.name} computes in {layer.compute_dtype}")
             for tensor in keras.tree.flatten(layer.input):
@@ -94,7 +92,7 @@ class _Reader:
         if isinstance(last, keras.layers.Activation) and (
             last.activation is not keras.activations.softmax
         ):
-            raise OtherArchitecture(f"{last.name} after the logits is no softmax")
+            raise OtherArchitecture(f"{last.name} after the logits is not a softmax")
         if self.tensor is not self._model.outputs[0] or self._following():
             raise OtherArchitecture("it goes on after the logits")
         return Graph(tokenizer, tuple(blocks), norm, head, softmax=last is not None)
@@ -128,7 +126,7 @@ class _Reader:
         layers = self._following()
         branches: list[Any] = [layer for layer in layers if type(layer) is kind]
         if len(layers) != 2 or len(branches) != 1:
-            raise OtherArchitecture(f"{_names(layers)} are no residual branch")
+            raise OtherArchitecture(f"{_names(layers)} do not form a residual branch")
         self.tensor = branches[0].output
         return branches[0]
 
@@ -136,7 +134,7 @@ class _Reader:
         """Goes through the addition that closes a residual branch."""
         add = self._expect(keras.layers.Add)
         if all(tensor is not stream for tensor in add.input) or len(add.input) != 2:
-            raise OtherArchitecture(f"{add.name} adds something else than the residual stream")
+            raise OtherArchitecture(f"{add.name} does not add the residual stream")
 
     # The parts.
 
@@ -199,7 +197,7 @@ class _Reader:
                 _check_activation(dense[-1], keras.activations.gelu)
             dense.append(layer)
         if not dense:
-            raise OtherArchitecture("it has no layer of logits")
+            raise OtherArchitecture("it has no logits layer")
         _check_activation(dense[-1], keras.activations.linear)
         *hidden, logits = map(self._dense, dense)
         kind = "flatten" if isinstance(pooling, keras.layers.Flatten) else "mean"

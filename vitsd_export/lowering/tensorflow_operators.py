@@ -1,7 +1,7 @@
 """The operators of a lowered model in TensorFlow, from which SavedModel and LiteRT are made."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,18 +20,12 @@ class TensorFlowOperators(Operators):
 
     def __init__(self, weight: Callable[[Array, str], Any]) -> None:
         self._make_weight = weight
-        self._scope = ""
         self._shared: dict[tuple[Any, ...], Any] = {}
 
     @contextlib.contextmanager
-    def _named(self, name: str) -> Any:
-        outer, self._scope = self._scope, f"{self._scope}{name}/"
-        with tf.name_scope(name):
+    def scope(self, name: str) -> Iterator[None]:
+        with super().scope(name), tf.name_scope(name):
             yield
-        self._scope = outer
-
-    def scope(self, name: str) -> contextlib.AbstractContextManager[None]:
-        return self._named(name)
 
     def _weight(self, values: Array, name: str) -> Any:
         return self._make_weight(values, self._scope + name)
@@ -74,7 +68,7 @@ class TensorFlowOperators(Operators):
         return tf.multiply(x, tf.math.rsqrt(square, name=f"{name}/rsqrt"), name=name)
 
     def layer_norm(self, x: Any, layer: LayerNorm, width: int, name: str) -> Any:
-        with self._named(name):
+        with self.scope(name):
             mean = tf.reduce_mean(x, axis=-1, keepdims=True, name="mean")
             centred = tf.subtract(x, mean, name="centred")
             square = tf.multiply(centred, centred, name="square")
@@ -106,7 +100,7 @@ class TensorFlowOperators(Operators):
         start, end = slice(by, None), slice(None, -by)
         before, after = (by, 0), (0, by)
         copies = [x]
-        with self._named(name):
+        with self.scope(name):
             for columns, pad_columns in ((start, after), (end, before)):
                 for rows, pad_rows in ((start, after), (end, before)):
                     pads = ((0, 0), pad_rows, pad_columns, (0, 0))

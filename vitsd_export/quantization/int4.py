@@ -63,12 +63,8 @@ def quantize_blocks(
 def best_scales(blocks: np.ndarray, *, half: bool = False) -> np.ndarray:
     """Returns the scale of each block, of those tried, that leaves the least square error.
 
-    Args:
-        blocks: [blocks, numbers, columns] float32.
-        half: Whether they are to be positive and of float16, for integers -7 to 7.
-
-    Returns:
-        [blocks, columns] float32, of either sign; 1 for zeros.
+    Blocks are [blocks, numbers, columns] float32, scales [blocks, columns] of either sign, 1 for zeros. With
+    `half` they are positive numbers of float16, for integers -7 to 7.
     """
     extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1)[:, None], axis=1)
     floor = -_HIGHEST if half else _LOWEST

@@ -50,10 +50,8 @@ def harmless_layers(
 ) -> tuple[str, ...]:
     """Returns the names of the layers that the answers hardly change by: at least one.
 
-    Args:
-        sizes: Numbers of weights by name; at least one layer.
-        probabilities: Returns what the model answers, [images, classes], with the weights of the layer of a
-            name rounded, or with none.
+    `sizes` are numbers of weights by name. `probabilities` returns the model's answers [images, classes] with
+    the weights of the named layer rounded, or of none.
     """
     exact = probabilities(None)
     costs = {name: divergence(exact, probabilities(name)) for name in sizes}
@@ -71,9 +69,7 @@ def harmless_layers(
 def divergence(exact: Array, other: Array) -> float:
     """Returns the mean Kullback-Leibler divergence of probabilities from exact ones, in nats.
 
-    Args:
-        exact: [images, classes] probabilities.
-        other: [images, classes] probabilities of the same images; if they are not finite, it is infinite.
+    Both are [images, classes]. It is infinite if `other` is not finite.
     """
     if not np.isfinite(other).all():
         return math.inf
@@ -85,12 +81,7 @@ def divergence(exact: Array, other: Array) -> float:
 
 
 def as_probabilities(answers: Array, name: str) -> Array:
-    """Returns the probabilities in a model's answers.
-
-    Args:
-        answers: [images, classes].
-        name: What the model calls them; any but `probabilities` are taken for logits.
-    """
+    """Returns the probabilities in answers [images, classes]: logits unless named `probabilities`."""
     if name == "probabilities":
         return answers
     exponentials = np.exp(answers.astype(np.float64) - answers.max(axis=1, keepdims=True))

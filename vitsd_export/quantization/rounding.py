@@ -50,18 +50,10 @@ def compensate(
 
 
 def round_columns(kernel: np.ndarray, moment: np.ndarray, levels: int) -> np.ndarray:
-    """Returns a kernel whose columns are whole multiples of their largest magnitude / `levels`.
+    """Returns a kernel [inputs, outputs] of whole multiples of each column's largest magnitude / `levels`.
 
     The largest magnitude of each column stays what it is, so that whoever quantizes the kernel by that
-    finds nothing left to round.
-
-    Args:
-        kernel: [inputs, outputs].
-        moment: Σ x xᵀ of the inputs, [inputs, inputs].
-        levels: Largest integer; 127 for eight bits.
-
-    Returns:
-        [inputs, outputs] float32.
+    finds nothing left to round. `moment` is Σ x xᵀ of the inputs, [inputs, inputs].
     """
     largest = np.abs(kernel).argmax(axis=0)
     columns = np.arange(kernel.shape[1])

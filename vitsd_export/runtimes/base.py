@@ -40,7 +40,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 class ImageRunner(abc.ABC):
     """A classifier in some runtime.
 
-    A subclass opens its runtime, tells this base what the file declares, and runs one batch.
+    A subclass opens its runtime, tells this base what the file declares, and runs one batch. Unless it
+    overrides `open`, its constructor takes the same arguments.
 
     Attributes:
         name: Runtime and version, such as `onnxruntime 1.31.1`.
@@ -97,7 +98,6 @@ class ImageRunner(abc.ABC):
         Raises:
             InputError: If the artifact cannot be used.
         """
-        # The constructors of subclasses take these.
         make: Callable[..., ImageRunner] = cls
         return make(path, threads=threads, batch_size=batch_size)
 
@@ -232,9 +232,6 @@ class ImageRunner(abc.ABC):
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Returns probabilities, [N, classes] float32: what `run` gives, or the softmax of it.
-
-        Args:
-            images: [N, size, size, 3] uint8 RGB pixels.
 
         Raises:
             InputError: As `run` does.

@@ -14,15 +14,7 @@ from vitsd_export.runtimes.tensorflow_delegation import read_delegation
 
 
 class _CompiledKerasRunner(ImageRunner):
-    """A Keras model, compiled; its backend is the process's.
-
-    Args:
-        path: A file that Keras loads.
-        batch_size: Images in a batch.
-
-    Raises:
-        InputError: If it cannot be loaded, or is not a classifier of RGB images.
-    """
+    """A Keras model, compiled; its backend is the process's."""
 
     backend: str
 

@@ -23,14 +23,7 @@ class LiteRTRunner(ImageRunner):
 
     An 8-bit input is quantized from the pixels by its own scale and zero point, an 8-bit output is
     turned back into floats.
-
-    Args:
-        path: A file that is known to be sound: see `litert_file.check_litert_file`.
-        threads: Threads of the interpreter; 1 when None.
-        batch_size: Images in a batch where the file's batch dimension is dynamic.
-
-    Raises:
-        InputError: If the interpreter refuses the file, or it is not a classifier of RGB images.
+    The file must be sound: see `litert_file.check_litert_file`. Without a number of threads it has one.
     """
 
     packages = ("ai-edge-litert",)
@@ -88,12 +81,7 @@ class LiteRTRunner(ImageRunner):
 
 
 class LiteRTKernelsRunner(LiteRTRunner):
-    """A .tflite file in the LiteRT interpreter's own kernels, without any delegate.
-
-    Args: As of `LiteRTRunner`.
-
-    Raises: As of `LiteRTRunner`.
-    """
+    """A .tflite file in the LiteRT interpreter's own kernels, without any delegate."""
 
     _xnnpack = False
 

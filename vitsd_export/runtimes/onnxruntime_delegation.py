@@ -13,12 +13,7 @@ from vitsd_export.runtimes.delegation import Delegation, list_counts
 
 
 def profile_delegation(path: Path, feed: dict[str, np.ndarray]) -> Delegation:
-    """Runs a file once with onnxruntime's profiler.
-
-    Args:
-        path: An ONNX file that onnxruntime runs.
-        feed: Its inputs by name.
-    """
+    """Runs an ONNX file once with onnxruntime's profiler, on inputs by name."""
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from vitsd_export._internal.messages import first_line
-from vitsd_export.artifact.damage import unreadable_manifest, unusable
-from vitsd_export.artifact.manifest import parse_onnx_manifest
+from vitsd_export.artifact.damage import parse_manifest, unusable
+from vitsd_export.artifact.manifest import MANIFEST_KEY
 from vitsd_export.artifact.tensor_info import TensorInfo
-from vitsd_export.errors import InputError
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner
 from vitsd_export.runtimes.delegation import Delegation
 from vitsd_export.runtimes.onnxruntime_delegation import profile_delegation
@@ -21,17 +20,7 @@ _LOG_FATAL_ONLY = 4
 
 
 class OnnxRuntimeRunner(ImageRunner):
-    """An ONNX file in ONNX Runtime's CPU provider.
-
-    Args:
-        path: The file.
-        threads: Threads inside an operator; ONNX Runtime's own choice (the physical cores) when
-            None.
-        batch_size: Images in a batch where the file's batch dimension is dynamic.
-
-    Raises:
-        InputError: If ONNX Runtime refuses the file, or it is not a classifier of RGB images.
-    """
+    """An ONNX file in ONNX Runtime's CPU provider; threads are those inside an operator."""
 
     packages = ("onnxruntime",)
     formats = ("onnx",)
@@ -69,14 +58,10 @@ class OnnxRuntimeRunner(ImageRunner):
                 "it is truncated, damaged, not an ONNX file, or newer than onnxruntime "
                 f"{onnxruntime.__version__} ({_reason(error, path)})",
             ) from error
-        try:
-            manifest = parse_onnx_manifest(metadata)
-        except InputError as error:
-            raise unreadable_manifest(path, error) from error
         super().__init__(
             name=f"onnxruntime {onnxruntime.__version__}",
             path=path,
-            manifest=manifest,
+            manifest=parse_manifest(path, metadata.get(MANIFEST_KEY)),
             inputs=inputs,
             outputs=outputs,
             batch_size=batch_size,

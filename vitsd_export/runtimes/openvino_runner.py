@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 
 from vitsd_export._internal.messages import first_line
-from vitsd_export.artifact.damage import unreadable_manifest, unusable
+from vitsd_export.artifact.damage import unusable
+from vitsd_export.artifact.formats import ONNX
 from vitsd_export.artifact.graph_summary import by_falling_number
-from vitsd_export.artifact.manifest import Manifest, parse_onnx_manifest
 from vitsd_export.artifact.tensor_info import TensorInfo
-from vitsd_export.errors import InputError
 from vitsd_export.runtimes.base import DEFAULT_BATCH_SIZE, ImageRunner
 from vitsd_export.runtimes.delegation import Delegation, list_counts
 
@@ -21,17 +20,7 @@ _NO_WORK = ("Input", "Output", "Const")
 
 
 class OpenVinoRunner(ImageRunner):
-    """An ONNX file in OpenVINO's CPU plugin, with its setting for latency.
-
-    Args:
-        path: The file.
-        threads: Threads of an inference; OpenVINO's own choice when None.
-        batch_size: Images in a batch where the file's batch dimension is dynamic.
-
-    Raises:
-        InputError: If OpenVINO refuses the file, or it is not a classifier of RGB images.
-        ImportError: If OpenVINO is not installed.
-    """
+    """An ONNX file in OpenVINO's CPU plugin, with its setting for latency."""
 
     packages = ("openvino",)
     formats = ("onnx",)
@@ -64,7 +53,7 @@ class OpenVinoRunner(ImageRunner):
         super().__init__(
             name=f"openvino {openvino.__version__}",
             path=path,
-            manifest=_read_manifest(path),
+            manifest=ONNX.read_manifest(path),
             inputs=tuple(_info(port) for port in compiled.inputs),
             outputs=tuple(_info(port) for port in compiled.outputs),
             batch_size=batch_size,
@@ -97,16 +86,6 @@ class OpenVinoRunner(ImageRunner):
 
     def _release(self) -> None:
         del self._request, self._compiled
-
-
-def _read_manifest(path: Path) -> Manifest | None:
-    import onnx
-
-    model = onnx.load(str(path), load_external_data=False)
-    try:
-        return parse_onnx_manifest({entry.key: entry.value for entry in model.metadata_props})
-    except InputError as error:
-        raise unreadable_manifest(path, error) from error
 
 
 def _info(port: Any) -> TensorInfo:

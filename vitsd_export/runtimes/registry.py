@@ -51,6 +51,6 @@ def find_runner(name: str) -> type[ImageRunner]:
     runner = getattr(importlib.import_module(module), attribute, None)
     if not isinstance(runner, type) or not issubclass(runner, ImageRunner):
         raise UsageError(
-            f"{place} is no runner: it must be a subclass of vitsd_export.runtimes.base.ImageRunner."
+            f"{place} is not a runner: it must be a subclass of vitsd_export.runtimes.base.ImageRunner."
         )
     return runner

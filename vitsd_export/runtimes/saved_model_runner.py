@@ -20,13 +20,6 @@ class SavedModelRunner(ImageRunner):
     """The signature `serving_default` of a SavedModel.
 
     TensorFlow's threads belong to the process (`tf.config.threading`), not to a model.
-
-    Args:
-        path: The folder.
-        batch_size: Images in a batch where the signature's batch dimension is dynamic.
-
-    Raises:
-        InputError: If TensorFlow cannot load the folder, or it is not a classifier of RGB images.
     """
 
     packages = ("tensorflow",)

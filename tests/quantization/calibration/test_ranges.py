@@ -6,12 +6,8 @@ import numpy as np
 import pytest
 
 from tests.support.litert_networks import BLACK, PICTURES, activations, litert_network
-from vitsd_export.quantization.calibration.ranges import (
-    Activation,
-    Calibration,
-    WeightedLayer,
-    calibrate,
-)
+from vitsd_export.quantization.calibration.ranges import Activation, Calibration, WeightedLayer
+from vitsd_export.quantization.litert.calibration import calibrate
 
 
 def check_statistics(calibration: Calibration, pictures: np.ndarray) -> None:

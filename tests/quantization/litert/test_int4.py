@@ -11,8 +11,9 @@ from tests.support.litert_runs import run_images
 from vitsd_export._internal.tensorflow import quiet_converters
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.quantization import int4_layers
-from vitsd_export.quantization.calibration.ranges import Calibration, calibrate
+from vitsd_export.quantization.calibration.ranges import Calibration
 from vitsd_export.quantization.litert import int4 as litert_int4
+from vitsd_export.quantization.litert.calibration import calibrate
 from vitsd_export.quantization.litert.int4 import int4_candidates, quantize_int4
 
 RNG = np.random.default_rng(21)

@@ -9,7 +9,8 @@ import pytest
 from tests.support.litert_networks import BLACK, PICTURES, WEIGHTS, activations, litert_network
 from vitsd_export._internal.tensorflow import quiet_converters
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.quantization.calibration.ranges import Activation, Calibration, calibrate
+from vitsd_export.quantization.calibration.ranges import Activation, Calibration
+from vitsd_export.quantization.litert.calibration import calibrate
 from vitsd_export.quantization.litert.quantizer import quantize
 
 # What each scheme asks of the quantizer, beside its calibration.
@@ -176,14 +177,14 @@ def test_a_range_that_is_not_finite_is_refused(value: float) -> None:
     damaged = {**sound.activations, name: Activation(0.0, value, 1.0)}
     broken = Calibration(sound.layers, damaged, sound.images)
     with pytest.raises(InputError, match=f"{name} is not finite.*train or save it again"):
-        quantize(litert_network(), broken)
+        broken.ranged("minmax")
 
 
 def test_one_picture_that_gives_nan_is_enough() -> None:
     content = litert_network(black_is_nan=True)
     calibration = calibrate(content, np.concatenate([PICTURES, BLACK, PICTURES]))
     with pytest.raises(InputError, match="not finite"):
-        quantize(content, calibration)
+        calibration.ranged("minmax")
 
 
 @pytest.mark.parametrize("scheme", ["int8", "dynamic-int8"])

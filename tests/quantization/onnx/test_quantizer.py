@@ -123,14 +123,14 @@ def test_keys_that_are_transposed_run_on_every_cpu(
 def test_the_layer_of_the_pixels_stays_in_float(calibration: Calibration) -> None:
     products = {
         product.name: product.numbers
-        for product in find_products(quantize(dense_network(), "int8", calibration), onnx)
+        for product in find_products(quantize(dense_network(), "int8", calibration))
     }
     assert products == {"layer0": "float32", "layer1": "int8", "layer2": "int8"}
 
 
 def test_layers_can_be_kept_in_float(calibration: Calibration) -> None:
     model = quantize(dense_network(), "int8", calibration, keep_float=["layer2"])
-    products = {product.name: product.numbers for product in find_products(model, onnx)}
+    products = {product.name: product.numbers for product in find_products(model)}
     assert products == {"layer0": "float32", "layer1": "int8", "layer2": "float32"}
     np.testing.assert_array_equal(constants(model)["kernel2"], KERNELS[2])
 
@@ -165,7 +165,7 @@ def test_int4_takes_the_layers_that_divide_into_blocks(
         "layer1/kernel_by_column/int4",
         "kernel2/int4",
     }
-    arithmetic = sum_up(find_products(model, onnx))
+    arithmetic = sum_up(find_products(model))
     assert arithmetic["int4"].operators == 2
     assert arithmetic["int4"].bytes == (KERNELS[1].size + KERNELS[2].size) // 2
     kernels = list(KERNELS)
@@ -187,7 +187,7 @@ def test_large_layers_alone_are_int4_where_there_are_any(
     monkeypatch.setattr(int4_layers, "BUDGET", 1.0)
     monkeypatch.setattr(int4_layers, "LARGE", KERNELS[1].size)
     model = quantize(dense_network(), "int4", calibration, images=PICTURES)
-    products = {product.name: product.numbers for product in find_products(model, onnx)}
+    products = {product.name: product.numbers for product in find_products(model)}
     # The first layer is as large; it takes the pixels, and stays in float.
     assert products == {"layer0": "float32", "layer1": "int4", "layer2": "int8"}
 
@@ -213,7 +213,7 @@ def test_the_layer_is_int4_that_costs_least(
         costs[f"layer{index}"] = float(cost) / KERNELS[index].size
     monkeypatch.setattr(int4_layers, "BUDGET", 0.0)
     model = quantize(dense_network(), "int4", calibration, images=PICTURES)
-    int4 = [each.name for each in find_products(model, onnx) if each.numbers == "int4"]
+    int4 = [each.name for each in find_products(model) if each.numbers == "int4"]
     assert int4 == [min(costs, key=lambda name: costs[name])]
 
 
@@ -257,7 +257,7 @@ def test_convolutions_compute_in_integers_with_what_lies_between() -> None:
     expected = run(model, PICTURES)
     quantized = quantize(model, "int8", calibration)
     onnx.checker.check_model(quantized, full_check=True)
-    assert sum_up(find_products(quantized, onnx))["int8"].operators == 2
+    assert sum_up(find_products(quantized))["int8"].operators == 2
     error = np.abs(run(quantized, PICTURES) - expected).max() / np.abs(expected).max()
     assert error < 0.05
 

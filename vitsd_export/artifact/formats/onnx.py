@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from vitsd_export.artifact.damage import proven_by_manifest
+from vitsd_export.artifact.damage import parse_manifest, proven_by_manifest
 from vitsd_export.artifact.formats.artifact_format import ArtifactFormat
 from vitsd_export.artifact.graph_summary import GraphSummary
-from vitsd_export.artifact.manifest import Manifest, parse_onnx_manifest
+from vitsd_export.artifact.manifest import MANIFEST_KEY, Manifest
 
 
 def _read(path: Path) -> tuple[GraphSummary, Manifest | None]:
@@ -23,7 +23,8 @@ def _read_manifest(path: Path) -> Manifest | None:
         model = onnx.load(str(path), load_external_data=False)
     except DecodeError:
         return None
-    return parse_onnx_manifest({entry.key: entry.value for entry in model.metadata_props})
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    return parse_manifest(path, metadata.get(MANIFEST_KEY))
 
 
 ONNX = ArtifactFormat(

@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal, get_args
 
-from vitsd_export.artifact.formats import FORMATS
-from vitsd_export.artifact.manifest import Format, Manifest
+from vitsd_export.artifact.formats import LITERT, ONNX, ArtifactFormat
+from vitsd_export.artifact.manifest import Manifest
 from vitsd_export.errors import InputError, UsageError
 
 Language = Literal["kotlin", "swift", "c", "cpp", "python", "javascript"]
@@ -26,9 +26,9 @@ _STYLES: dict[Language, tuple[str, str]] = {
     "javascript": ("mjs", "  "),
 }
 # For each format its templates' name, and the languages that there is code in.
-_TEMPLATES: dict[Format, tuple[str, tuple[Language, ...]]] = {
-    "onnx": ("onnx", LANGUAGES),
-    "tflite": ("litert", ("kotlin", "swift", "python")),
+_TEMPLATES: dict[ArtifactFormat, tuple[str, tuple[Language, ...]]] = {
+    ONNX: ("onnx", LANGUAGES),
+    LITERT: ("litert", ("kotlin", "swift", "python")),
 }
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _LABELS_WIDTH = 90
@@ -76,23 +76,19 @@ def write_snippet(language: Language, artifact: Path) -> str:
     from vitsd_export.runtimes.opening import open_runner
 
     form = find_format(artifact)
-    if form.name not in _TEMPLATES:
+    if form not in _TEMPLATES:
         raise unusable(artifact, f"apps run ONNX and LiteRT files; {form.phrase} is for servers")
     with open_runner(artifact) as runner:
         manifest = runner.manifest
     if manifest is None:
         raise unusable(artifact, "it carries no manifest, which has the names and labels")
-    return fill_in(language, form.name, manifest, artifact.name)
+    return fill_in(language, form, manifest, artifact.name)
 
 
-def fill_in(language: Language, form: Format, manifest: Manifest, file_name: str) -> str:
+def fill_in(language: Language, form: ArtifactFormat, manifest: Manifest, file_name: str) -> str:
     """Returns the code for a language and format, with what a manifest says filled in.
 
-    Args:
-        language: The app's language.
-        form: `onnx` or `tflite`.
-        manifest: The artifact's.
-        file_name: The artifact's, without its folder.
+    `file_name` is the artifact's, without its folder.
 
     Raises:
         UsageError: If there is no code for this language and format.
@@ -103,7 +99,7 @@ def fill_in(language: Language, form: Format, manifest: Manifest, file_name: str
     template, languages = _TEMPLATES[form]
     if language not in languages:
         raise UsageError(
-            f"For {FORMATS[form].title} files there is code in {', '.join(languages)}. For {language} "
+            f"For {form.title} files there is code in {', '.join(languages)}. For {language} "
             "export the model to ONNX."
         )
     words = _WORDS.get(manifest.input.dtype)

@@ -1,10 +1,11 @@
 """The exporter of LiteRT files."""
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitsd_export.artifact.formats import LITERT
-from vitsd_export.artifact.manifest import Manifest
+from vitsd_export.artifact.manifest import LABELS_FILE, MANIFEST_FILE, Manifest
 from vitsd_export.exporters.exporter import Exporter, WriteOptions
 
 if TYPE_CHECKING:
@@ -26,9 +27,10 @@ class LiteRTExporter(Exporter):
         path.write_bytes(convert(graph, batch=options.batch or 1))
 
     def embed_manifest(self, path: Path, manifest: Manifest) -> None:
-        from vitsd_export.exporters.litert import embed_manifest
-
-        embed_manifest(path, manifest)
+        # A zip archive behind the file, as LiteRT metadata's associated files are.
+        with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(MANIFEST_FILE, manifest.to_json())
+            archive.writestr(LABELS_FILE, "\n".join(manifest.labels) + "\n")
 
     def tools(self, graph: "InferenceGraph") -> tuple[str, ...]:
         return ("ai-edge-litert",)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitsd_export.artifact.formats import ONNX
-from vitsd_export.artifact.manifest import Manifest
+from vitsd_export.artifact.manifest import LABELS_KEY, MANIFEST_KEY, Manifest
 from vitsd_export.errors import UsageError
 from vitsd_export.exporters.exporter import Exporter, WriteOptions
 
@@ -33,9 +33,10 @@ class OnnxExporter(Exporter):
         write_onnx(graph, path, opset=options.opset, batch=options.batch)
 
     def embed_manifest(self, path: Path, manifest: Manifest) -> None:
-        from vitsd_export.exporters.onnx import embed_manifest
+        from vitsd_export.exporters.onnx_file import append_metadata
 
-        embed_manifest(path, manifest)
+        labels = "\n".join(manifest.labels)
+        append_metadata(path, {MANIFEST_KEY: manifest.to_json(), LABELS_KEY: labels})
 
     def tools(self, graph: "InferenceGraph") -> tuple[str, ...]:
         return ("onnx", "onnxruntime", *(("tf2onnx",) if graph.lowered is None else ()))

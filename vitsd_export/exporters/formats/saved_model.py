@@ -4,7 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitsd_export.artifact.formats import SAVED_MODEL
-from vitsd_export.artifact.manifest import Manifest
+from vitsd_export.artifact.manifest import (
+    LABELS_FILE,
+    MANIFEST_FILE,
+    SAVED_MODEL_EXTRAS,
+    Manifest,
+)
 from vitsd_export.exporters.exporter import Exporter, WriteOptions
 
 if TYPE_CHECKING:
@@ -23,9 +28,9 @@ class SavedModelExporter(Exporter):
         write_saved_model(graph, path, batch=options.batch)
 
     def embed_manifest(self, path: Path, manifest: Manifest) -> None:
-        from vitsd_export.exporters.saved_model import embed_manifest
-
-        embed_manifest(path, manifest)
-
-    def tools(self, graph: "InferenceGraph") -> tuple[str, ...]:
-        return ()
+        # The format reserves `assets.extra` for files that TensorFlow does not read
+        # (tensorflow/python/saved_model/README.md); `assets` is for files the graph opens.
+        extras = path / SAVED_MODEL_EXTRAS
+        extras.mkdir(exist_ok=True)
+        (extras / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")
+        (extras / LABELS_FILE).write_text("\n".join(manifest.labels) + "\n", encoding="utf-8")

@@ -71,11 +71,7 @@ def check_names(names: Collection[str]) -> None:
 
 
 def rewrite(graph: Graph, without: Collection[str] = ()) -> list[Outcome]:
-    """Applies the rewrites one after the other.
-
-    Args:
-        graph: As trained.
-        without: Names of rewrites to leave out.
+    """Applies the rewrites, but those named in `without`, one after the other.
 
     Returns:
         What became of each; the last one's graph is the result.

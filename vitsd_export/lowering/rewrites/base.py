@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 from vitsd_export.lowering.cost import cost
-from vitsd_export.lowering.graph import Graph
+from vitsd_export.lowering.graph import Attention, Graph
 
 
 class NotApplied(Exception):
@@ -24,6 +24,14 @@ class Rewrite:
     name: str
     summary: str
     apply: Callable[[Graph], Graph]
+
+
+def map_attention(graph: Graph, change: Callable[[Attention], Attention]) -> Graph:
+    """Returns a graph with another attention in every block."""
+    blocks = [
+        dataclasses.replace(block, attention=change(block.attention)) for block in graph.blocks
+    ]
+    return dataclasses.replace(graph, blocks=tuple(blocks))
 
 
 def check_gain(before: Graph, after: Graph) -> None:

@@ -20,7 +20,7 @@ def apply(graph: Graph) -> Graph:
     """
     tokenizer = graph.tokenizer
     if tokenizer.positions is None or tokenizer.projection.bias is None:
-        raise NotApplied("there is but one of them")
+        raise NotApplied("the tokenizer has no bias or no position embedding")
     rewritten = dataclasses.replace(
         tokenizer,
         projection=dataclasses.replace(tokenizer.projection, bias=None),

@@ -17,7 +17,7 @@ import dataclasses
 import numpy as np
 
 from vitsd_export.lowering.graph import Array, Attention, Dense, Graph
-from vitsd_export.lowering.rewrites.base import NotApplied, check_gain
+from vitsd_export.lowering.rewrites.base import NotApplied, check_gain, map_attention
 
 NAME = "query-key"
 SUMMARY = "Wq and Wk of each head become one matrix; the tokens themselves are the keys"
@@ -31,10 +31,7 @@ def apply(graph: Graph) -> Graph:
     """
     if all(block.attention.key is None for block in graph.blocks):
         raise NotApplied("the tokens are the keys already")
-    blocks = [
-        dataclasses.replace(block, attention=_rewrite(block.attention)) for block in graph.blocks
-    ]
-    rewritten = dataclasses.replace(graph, blocks=tuple(blocks))
+    rewritten = map_attention(graph, _rewrite)
     check_gain(graph, rewritten)
     return rewritten
 

@@ -8,7 +8,7 @@ The last term is one number for each query: it shifts a whole row of scores, whi
 import dataclasses
 
 from vitsd_export.lowering.graph import Attention, Dense, Graph
-from vitsd_export.lowering.rewrites.base import NotApplied
+from vitsd_export.lowering.rewrites.base import NotApplied, map_attention
 
 NAME = "temperature"
 SUMMARY = "τ goes into the queries; the keys' bias, which softmax does not see, goes"
@@ -22,13 +22,7 @@ def apply(graph: Graph) -> Graph:
     """
     if not any(_applies(block.attention) for block in graph.blocks):
         raise NotApplied("there is neither a temperature nor a bias of keys")
-    return dataclasses.replace(
-        graph,
-        blocks=tuple(
-            dataclasses.replace(block, attention=_rewrite(block.attention))
-            for block in graph.blocks
-        ),
-    )
+    return map_attention(graph, _rewrite)
 
 
 def _applies(attention: Attention) -> bool:

@@ -7,7 +7,7 @@ projection makes of that bv Wo: a constant, which is added to its bias.
 import dataclasses
 
 from vitsd_export.lowering.graph import Attention, Dense, Graph
-from vitsd_export.lowering.rewrites.base import NotApplied
+from vitsd_export.lowering.rewrites.base import NotApplied, map_attention
 
 NAME = "value-bias"
 SUMMARY = "the values' bias goes into the attention output's"
@@ -22,13 +22,7 @@ def apply(graph: Graph) -> Graph:
     values = [block.attention.value for block in graph.blocks]
     if all(value is None or value.bias is None for value in values):
         raise NotApplied("no values have a bias")
-    return dataclasses.replace(
-        graph,
-        blocks=tuple(
-            dataclasses.replace(block, attention=_rewrite(block.attention))
-            for block in graph.blocks
-        ),
-    )
+    return map_attention(graph, _rewrite)
 
 
 def _rewrite(attention: Attention) -> Attention:

@@ -16,7 +16,7 @@ import dataclasses
 import numpy as np
 
 from vitsd_export.lowering.graph import Attention, Dense, Graph
-from vitsd_export.lowering.rewrites.base import NotApplied, check_gain
+from vitsd_export.lowering.rewrites.base import NotApplied, check_gain, map_attention
 from vitsd_export.lowering.rewrites.query_key import by_head
 
 NAME = "value-output"
@@ -35,10 +35,7 @@ def apply(graph: Graph) -> Graph:
         raise NotApplied("the tokens are the values already")
     if any(value is not None and value.bias is not None for value in values):
         raise NotApplied("the values still have their bias")
-    blocks = [
-        dataclasses.replace(block, attention=_rewrite(block.attention)) for block in graph.blocks
-    ]
-    rewritten = dataclasses.replace(graph, blocks=tuple(blocks))
+    rewritten = map_attention(graph, _rewrite)
     check_gain(graph, rewritten)
     return rewritten
 

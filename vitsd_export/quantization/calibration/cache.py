@@ -29,15 +29,10 @@ _DAMAGED: tuple[type[Exception], ...] = (
 def cached(
     model: bytes, images_sha256: str, wanted: str, calibrate: Callable[[], Calibration]
 ) -> Calibration:
-    """Returns a calibration from the cache, or makes it and keeps it.
+    """Returns the calibration of a model's file and images from the cache, or makes and stores it.
 
-    A cache that cannot be read or written is as good as none.
-
-    Args:
-        model: The float model's file.
-        images_sha256: Digest of the images.
-        wanted: What is asked of the calibration; other wishes are other entries.
-        calibrate: Makes it.
+    `wanted` says what is asked of the calibration and is part of the key. A cache that cannot be read or
+    written is ignored.
     """
     key = hashlib.sha256(f"{_VERSION} {images_sha256} {wanted} ".encode())
     key.update(model)

@@ -16,17 +16,11 @@ from vitsd_export.lowering.tensorflow_operators import TensorFlowOperators, Vari
 
 _BATCH = 32
 
-Progress = Callable[[int], None]
 Observations = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def answers(graph: Graph, images: np.ndarray, progress: Progress = lambda _: None) -> np.ndarray:
-    """Returns what a graph answers.
-
-    Args:
-        graph: With a head or without.
-        images: [N, size, size, 3] uint8 pixels.
-        progress: Called with the number of images done.
+def answers(graph: Graph, images: np.ndarray) -> np.ndarray:
+    """Returns a graph's answers to images [N, size, size, 3] uint8.
 
     Returns:
         [N, classes] float32 logits or probabilities; tokens [N, tokens, dim] without a head.
@@ -41,20 +35,12 @@ def answers(graph: Graph, images: np.ndarray, progress: Progress = lambda _: Non
         return compute(graph, ObservedOperators(variables), image, "answer")
 
     return np.concatenate(
-        [run(batch).numpy() for batch in image_batches(graph, images, progress)], dtype=np.float32
+        [run(batch).numpy() for batch in image_batches(graph, images)], dtype=np.float32
     )
 
 
 def answers_to_tokens(graph: Graph, tokens: np.ndarray) -> np.ndarray:
-    """Returns what a graph's head answers.
-
-    Args:
-        graph: With a head.
-        tokens: [N, tokens, dim] float32: what the graph without its head answers.
-
-    Returns:
-        [N, classes] float32 logits or probabilities.
-    """
+    """Returns the head's answers [N, classes] to the encoder's answers [N, tokens, dim], all float32."""
     head = graph.head
     if head is None:
         raise ValueError("The graph has no head.")
@@ -68,34 +54,12 @@ def answers_to_tokens(graph: Graph, tokens: np.ndarray) -> np.ndarray:
     return np.concatenate([run(batch).numpy() for batch in token_batches(tokens)], dtype=np.float32)
 
 
-def observe(
-    graph: Graph,
-    images: np.ndarray,
-    layers: Collection[str],
-    progress: Progress = lambda _: None,
-) -> Iterator[Observations]:
-    """Yields what enters and leaves dense layers, a batch of images at a time.
-
-    Args:
-        graph: The graph.
-        images: [N, size, size, 3] uint8 pixels.
-        layers: Names of layers, as `dense_layers` tells them.
-        progress: Called with the number of images done.
-
-    Yields:
-        The inputs [rows, inputs] and the outputs [rows, outputs] by name, float32. A row is a token, or an
-        image in the head.
-
-    Raises:
-        InputError: If the images are not what the graph takes.
-    """
-    run = observer(graph, layers)
-    for batch in image_batches(graph, images, progress):
-        yield run(batch)
-
-
 def observer(graph: Graph, layers: Collection[str]) -> Callable[[np.ndarray], Observations]:
-    """Returns a function that does for one batch of images what `observe` does for all."""
+    """Returns a function that runs a batch of images and returns what enters and leaves dense layers.
+
+    The layers have the names of `dense_layers`. The function takes uint8 pixels and returns inputs
+    [rows, inputs] and outputs [rows, outputs] by name, float32; a row is a token, or an image in the head.
+    """
     variables = Variables()
 
     @_function(image_spec(graph))
@@ -138,9 +102,7 @@ def token_spec(graph: Graph) -> Any:
     return tf.TensorSpec((None, graph.tokens, graph.dim), tf.float32)
 
 
-def image_batches(
-    graph: Graph, images: np.ndarray, progress: Progress = lambda _: None
-) -> Iterator[np.ndarray]:
+def image_batches(graph: Graph, images: np.ndarray) -> Iterator[np.ndarray]:
     """Yields images by the batch.
 
     Raises:
@@ -152,11 +114,7 @@ def image_batches(
             f"The model takes at least one image as uint8 [N, {size}, {size}, 3], RGB pixels 0-255; got "
             f"{images.dtype} {list(images.shape)}. Resize the images to {size} × {size} pixels."
         )
-    done = 0
-    for batch in token_batches(images):
-        yield batch
-        done += len(batch)
-        progress(done)
+    yield from token_batches(images)
 
 
 def token_batches(values: np.ndarray) -> Iterator[np.ndarray]:

@@ -81,18 +81,12 @@ class GrowingHistogram:
 def choose_range(
     histogram: Histogram, low: float, high: float, method: Method
 ) -> tuple[float, float]:
-    """Returns the range that a method gives activations, within their extremes.
+    """Returns the range that a method gives activations with the extremes `low` and `high`.
 
     `percentile` leaves out the 0.01 % largest and smallest values. `mse` shrinks the extremes to where
     rounding and clipping to 255 steps together leave the least mean square error (Banner et al.,
     arXiv:1810.05723); `entropy` to where the quantized distribution's Kullback-Leibler divergence
     from the measured one is least (Migacz, "8-bit inference with TensorRT", GTC 2017).
-
-    Args:
-        histogram: Of all values.
-        low: Smallest value.
-        high: Largest value.
-        method: Which method.
     """
     if method == "minmax" or histogram.limit == 0.0 or low == high:
         return low, high

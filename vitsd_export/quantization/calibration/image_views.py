@@ -7,17 +7,10 @@ _LARGEST_MOVE = 0.1
 
 
 def image_views(images: np.ndarray, count: int) -> np.ndarray:
-    """Returns images, and behind them as many views of them as there is room for.
+    """Returns images [N, height, width, 3] uint8, followed by views of them, up to `count` in all.
 
-    The first views are mirror images; the others are moved by up to a tenth of the image too, its edge
+    The first views are mirror images; the others are also moved by up to a tenth of the image, with its edge
     repeated, and every second of them mirrored. The same images have the same views.
-
-    Args:
-        images: [N, height, width, 3] uint8.
-        count: Number of images and views at most. Images are returned whole, however many they are.
-
-    Returns:
-        [N or more, height, width, 3] uint8.
     """
     rng = np.random.default_rng(0)
     reach = max(1, round(_LARGEST_MOVE * images.shape[1]))

@@ -1,4 +1,4 @@
-"""The images that set the ranges of quantized activations: training images, never those of the proof."""
+"""The images that set the ranges of quantized activations: training images, never test images."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -95,8 +95,8 @@ def draw_calibration_images(
         )
     if len(data) < FEWEST_IMAGES and not source.force:
         raise InputError(
-            f"{data.source} gives {len(data)} calibration images; the ranges of fewer than "
-            f"{FEWEST_IMAGES} mean nothing. Give more images, or --force to take these."
+            f"{data.source} has {len(data)} calibration images, and ranges need at least {FEWEST_IMAGES}. "
+            "Give more images, or --force to use these anyway."
         )
     if len(data) < FEWEST_IMAGES:
         progress(f"note: ranges of {len(data)} calibration images will clip others")
@@ -137,6 +137,6 @@ def _refuse_test_images(source: CalibrationSource, data: ImageDataset) -> None:
 
 def _is_test(what: str) -> UsageError:
     return UsageError(
-        f"{what} is no calibration data: accuracy would be measured on images that the ranges were fitted "
-        "to. Give training images, or --force to do it all the same."
+        f"{what} cannot be used for calibration: accuracy would be measured on the images that set the "
+        "ranges. Give training images, or --force to use these anyway."
     )

@@ -55,7 +55,7 @@ def isolated_sensitivity(
         images: [N, size, size, 3] uint8 training images.
         labels: [N] integers of the graph's classes.
         levels: Largest integer of the weights: 127 for 8 bits, 7 for 4.
-        progress: Called with what is going on.
+        progress: Called with a message for each layer.
 
     Returns:
         The layers, those that lose most first.

@@ -2,8 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection
-from typing import Any
 
 import numpy as np
 
@@ -15,9 +13,8 @@ from vitsd_export.quantization.calibration.histogram import (
     Method,
     choose_range,
 )
-from vitsd_export.quantization.calibration.second_moments import SecondMoments
 
-# The operators that hold nearly all weights and multiply-adds.
+# LiteRT's operators that hold nearly all weights and multiply-adds.
 WEIGHTED_OPERATORS = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
 
 
@@ -124,78 +121,6 @@ class Calibration:
                 )
         ranged = {name: activation.ranged(method) for name, activation in self.activations.items()}
         return dataclasses.replace(self, activations=ranged)
-
-
-def calibrate(
-    content: bytes,
-    images: np.ndarray,
-    *,
-    histograms: bool = False,
-    moments_of: Collection[str] = (),
-    progress: Callable[[int], None] | None = None,
-) -> Calibration:
-    """Runs a float LiteRT model on images and records the spread of its activations.
-
-    The extremes of all images are taken, not a moving average over them: tensors of a single row, such as
-    the logits, differ so much from image to image that an average would clip most of them.
-
-    Args:
-        content: A .tflite file with one input of shape [batch, size, size, 3], of fixed batch.
-        images: [N, size, size, 3], cast to the input's type.
-        histograms: Whether to count how often each value occurs, which all methods but `minmax` need.
-        moments_of: Names of what dense layers answer, whose inputs' second moments are summed up.
-        progress: Called with the number of images done.
-
-    Returns:
-        The weighted operators, and the statistics of what enters and leaves them.
-    """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    # Without XNNPACK every intermediate tensor can be read.
-    interpreter = Interpreter(
-        model_content=content,
-        experimental_preserve_all_tensors=True,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
-    image = interpreter.get_input_details()[0]
-    names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
-    weighted = weighted_tensors(interpreter)
-    spreads = {tensor: Spread(histograms) for pair in weighted for tensor in pair}
-    moments = {input: SecondMoments() for input, output in weighted if names[output] in moments_of}
-    batch = int(image["shape"][0])
-    for start in range(0, len(images), batch):
-        # A short last batch is filled up with its own images over again: they add no new extremes.
-        pixels = np.resize(images[start : start + batch], image["shape"])
-        interpreter.set_tensor(image["index"], pixels.astype(image["dtype"]))
-        interpreter.invoke()
-        for tensor, spread in spreads.items():
-            spread.add(interpreter.get_tensor(tensor))
-        for tensor, moment in moments.items():
-            moment.add(interpreter.get_tensor(tensor))
-        if progress is not None:
-            progress(min(start + batch, len(images)))
-    return Calibration(
-        layers=tuple(WeightedLayer(names[input], names[output]) for input, output in weighted),
-        activations={names[tensor]: spread.activation() for tensor, spread in spreads.items()},
-        images=len(images),
-        moments={names[tensor]: moment.sums() for tensor, moment in moments.items()},
-    )
-
-
-def weighted_tensors(interpreter: Any) -> list[tuple[int, int]]:
-    """Returns what enters and what leaves each operator with trained weights of a LiteRT interpreter.
-
-    Returns:
-        Numbers of tensors, in order of execution.
-    """
-    names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
-    return [
-        (int(operator["inputs"][0]), int(operator["outputs"][0]))
-        for operator in interpreter._get_ops_details()
-        if operator["op_name"] in WEIGHTED_OPERATORS
-        and not is_geometry(names[int(operator["outputs"][0])])
-    ]
 
 
 def is_geometry(output: str) -> bool:

@@ -1,11 +1,11 @@
 """int8 tensors and plain int32 arithmetic in LiteRT's operators."""
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from vitsd_export.lowering.operators import Scoped
 from vitsd_export.quantization.litert.writer import LiteRTWriter
 
 INT32_MAX = 2**31 - 1
@@ -48,7 +48,7 @@ class FixedPoint:
     bound: int
 
 
-class IntegerArithmetic:
+class IntegerArithmetic(Scoped):
     """Writes tensors and the arithmetic between them.
 
     LiteRT's int32 operators are fast where both operands have one shape, or one of them a single number;
@@ -60,15 +60,7 @@ class IntegerArithmetic:
 
     def __init__(self, writer: LiteRTWriter) -> None:
         self.writer = writer
-        self._scope = ""
         self._constants: dict[tuple[object, ...], int] = {}
-
-    @contextlib.contextmanager
-    def named(self, name: str) -> Iterator[None]:
-        """Puts `name/` before the names of the tensors written inside."""
-        outer, self._scope = self._scope, f"{self._scope}{name}/"
-        yield
-        self._scope = outer
 
     def full_name(self, name: str) -> str:
         """A name with those of the scopes around it."""

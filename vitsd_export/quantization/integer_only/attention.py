@@ -32,13 +32,9 @@ _SUM_SHIFT = 2
 def masked_scores(
     arithmetic: IntegerArithmetic, scores: Quantized, mask: np.ndarray, name: str
 ) -> Quantized:
-    """Writes scores of which those under the mask are as low as int8 goes.
+    """Writes scores [..., rows, tokens]; those under the mask are as low as int8 goes.
 
-    Args:
-        arithmetic: Where they go.
-        scores: [..., rows, tokens].
-        mask: [rows, tokens], below `MASKED_BELOW` where there is to be no attention.
-        name: Name of the result.
+    The mask [rows, tokens] is below `MASKED_BELOW` where there is to be no attention.
     """
     # -128 steps of twice the size: from any score down to the lowest.
     values = np.where(mask < MASKED_BELOW, INT8_MIN, 0)
@@ -54,12 +50,7 @@ def masked_scores(
 
 
 def attention_weights(arithmetic: IntegerArithmetic, scores: Quantized) -> Quantized:
-    """Writes the weights, whose `row_factor` is 1 / the sum of a row.
-
-    Args:
-        arithmetic: Where they go.
-        scores: [..., rows, tokens], masked.
-    """
+    """Writes the weights of masked scores [..., rows, tokens]; their `row_factor` is 1 / the sum of a row."""
     shape = scores.shape
     largest = arithmetic.reduced("REDUCE_MAX", scores, len(shape) - 1, "largest", keep=True)
     # The difference of two int8 numbers, 0 to -255, has all its places.
@@ -85,7 +76,7 @@ def _of_row_sums(
 ) -> Quantized:
     """A function of the sums of x's rows; both it and x lie between 0 and 1."""
     shape = (*x.shape[:-1], 1)
-    with arithmetic.named(name):
+    with arithmetic.scope(name):
         integers = arithmetic.cast(x.index, "int32", x.shape)
         total = arithmetic.sum(integers, "sum", x.shape)
         from_zero = arithmetic.scalar(-INT8_MIN * x.shape[-1], shape)

@@ -37,17 +37,10 @@ def calibrate_graph(
     histograms: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> Calibration:
-    """Runs a lowered graph in float32 on images and records the spread of what passes through it.
+    """Runs a lowered graph in float32 on uint8 images and records the spread of what passes through it.
 
-    Args:
-        graph: The graph.
-        images: [N, size, size, 3] uint8.
-        answer: Name of its result.
-        histograms: Whether to count how often each value occurs, which all methods but `minmax` need.
-        progress: Called with the number of images done.
-
-    Returns:
-        The activations and the moments by name, see `RecordingOperators`.
+    `answer` names the result. Histograms are needed by all methods but `minmax`. The activations and moments
+    have the names of `RecordingOperators`.
     """
     spreads: dict[str, Spread] = {}
     moments: dict[str, SecondMoments] = {}
@@ -72,7 +65,7 @@ def write_full_int8(
 ) -> bytes:
     """Writes a model in integer operators alone.
 
-    A lowered model gets the operators of `integer_operators`, models of other architectures those of
+    A lowered model gets the operators of `integer_only.operators`, models of other architectures those of
     LiteRT's converter.
 
     Args:
@@ -144,20 +137,9 @@ def integer_graph(graph: InferenceGraph) -> Graph | None:
 def write_integer_graph(
     graph: Graph, calibration: Calibration, answer: str, batch: int, method: Method
 ) -> bytes:
-    """Writes a lowered graph in integer operators.
-
-    Args:
-        graph: See `integer_graph`.
-        calibration: See `calibrate_graph`.
-        answer: Name of its result.
-        batch: Images in a call.
-        method: How ranges follow from the activations.
-
-    Returns:
-        The .tflite file.
+    """Writes an `integer_graph` as a .tflite file, with the ranges that `method` gives its calibration.
 
     Raises:
-        UsageError: If a rewrite that it needs was left out.
         InputError: If an activation is not finite.
     """
     ranged = calibration.ranged(method).activations

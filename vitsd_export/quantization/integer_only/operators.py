@@ -21,7 +21,7 @@ overflows, whatever the image.
 import contextlib
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,8 +85,10 @@ class IntegerOperators(Operators):
         self._patch_length = patch_length
         self._answer = answer
 
-    def scope(self, name: str) -> contextlib.AbstractContextManager[None]:
-        return self._arithmetic.named(name)
+    @contextlib.contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        with self._arithmetic.scope(name):
+            yield
 
     def _activation(self, name: str) -> Activation:
         return self._calibration.activations[self._arithmetic.full_name(name)]
@@ -151,7 +153,7 @@ class IntegerOperators(Operators):
         part = (batch, size - by, size - by, channels)
         start, end = (by, (0, by)), (0, (by, 0))
         copies = [x.index]
-        with arithmetic.named(name):
+        with arithmetic.scope(name):
             for left, pad_columns in (start, end):
                 for top, pad_rows in (start, end):
                     number = len(copies)
@@ -182,7 +184,7 @@ class IntegerOperators(Operators):
         scale = self._scale(name)
         largest = self._activation(f"{name}/variance").high
         entries = _PATCH_ROOTS if width == self._patch_length else _TOKEN_ROOTS
-        with arithmetic.named(name):
+        with arithmetic.scope(name):
             x = self._fitted(arithmetic.fixed(x, "input"), _square_limit(width))
             one_each = (*x.shape[:-1], 1)
             centred = arithmetic.binary("SUB", x.index, self._mean(x), "centred", x.shape)
@@ -289,7 +291,7 @@ class IntegerOperators(Operators):
         arithmetic = self._arithmetic
         if isinstance(y, np.ndarray) and isinstance(x, Quantized) and y.min() < MASKED_BELOW:
             return masked_scores(arithmetic, x, y, name)
-        with arithmetic.named(name):
+        with arithmetic.scope(name):
             if not isinstance(x, FixedPoint):
                 x = arithmetic.fixed(x, "first")
                 x = arithmetic.multiplied(x, _STREAM_FINER, "first/finer")
@@ -311,7 +313,7 @@ class IntegerOperators(Operators):
     def softmax(self, x: Quantized, name: str) -> Quantized:
         arithmetic = self._arithmetic
         if arithmetic.full_name(name) != self._answer:
-            with arithmetic.named(name):
+            with arithmetic.scope(name):
                 return attention_weights(arithmetic, x)
         # The scale and zero point that the operator asks for.
         y = arithmetic.int8(name, x.shape, 1 / 256, INT8_MIN)

@@ -1,54 +1,41 @@
 """LiteRT's own full-integer conversion, for models of other architectures."""
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.lite.python.convert_phase import ConverterError
 
-from vitsd_export.errors import InputError
+from vitsd_export.exporters.litert import run_converter
 from vitsd_export.lowering.inference_graph import INPUT_NAME, InferenceGraph
 
 
 def convert_to_int8(graph: InferenceGraph, images: np.ndarray, *, batch: int = 1) -> bytes:
-    """Converts any graph to a .tflite file of int8 operators, if LiteRT's converter can.
+    """Converts any graph to a .tflite file that takes uint8 pixels and answers int8.
 
-    Args:
-        graph: The graph; of convolutions and dense layers for the most part: see
-            `integer_operators` for what becomes of transformers.
-        images: [N, size, size, 3] uint8; the activations' ranges are those on these.
-        batch: Images in a call.
-
-    Returns:
-        The file: uint8 pixels in, int8 out.
+    It is for graphs of convolutions and dense layers; see `integer_only.operators` for transformers.
+    Activations have their ranges on `images`, [N, size, size, 3] uint8.
 
     Raises:
         InputError: If the converter cannot express it in int8.
     """
-    # From floats on, so that the converter finds the pixels' scale; a cast of uint8 would stay a cast.
-    function = graph.concrete_function(batch, input_type="float32")
-    module = tf.Module()
-    module.variables_ = list(function.variables)
-    module.serve = function
-    with tempfile.TemporaryDirectory(prefix="vitsd-export-") as folder:
-        path = Path(folder) / "saved_model"
-        tf.saved_model.save(module, str(path), signatures={"serving_default": function})
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(path))
+
+    def use_integers(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: _batches(images, batch)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.int8
-        try:
-            return bytes(converter.convert())
-        except (ConverterError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(
-                "The model cannot be written in integer operators alone (scheme full-int8): "
-                f"{reason[:500]} Use the scheme int8, dynamic-int8 or weight-only-int8."
-            ) from error
+
+    return run_converter(
+        graph,
+        batch,
+        use_integers,
+        problem="The model cannot be written in integer operators alone (scheme full-int8)",
+        remedy=" Use the scheme int8, dynamic-int8 or weight-only-int8.",
+        # From floats on, so that the converter finds the pixels' scale; a cast of uint8 would stay a cast.
+        input_type="float32",
+    )
 
 
 def _batches(images: np.ndarray, batch: int) -> Iterator[dict[str, np.ndarray]]:

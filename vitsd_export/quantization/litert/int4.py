@@ -26,7 +26,7 @@ from vitsd_export.quantization.int4_layers import (
     harmless_layers,
     large_layers,
 )
-from vitsd_export.quantization.litert.layers import outputs_named
+from vitsd_export.quantization.litert.layers import outputs_named, run_batches, tensor_names
 from vitsd_export.quantization.litert.quantizer import (
     TRAINED,
     exactly,
@@ -64,7 +64,7 @@ def int4_candidates(content: bytes) -> tuple[DenseLayer, ...]:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=content)
-    names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
+    names = tensor_names(interpreter)
     layers = {}
     for operator in interpreter._get_ops_details():
         output = names[int(operator["outputs"][0])]
@@ -92,8 +92,8 @@ def quantize_int4(
     Args:
         content: The file.
         candidates: The layers that may be int4, see `int4_candidates`.
-        calibration: With the moments of what enters them: these tell which errors matter.
-        images: [N, size, size, 3] training images, which tell the layers that do no harm from the others.
+        calibration: With the moments of what enters them, which tell which errors matter.
+        images: [N, size, size, 3] training images, by which harmless layers are found.
         keep_float: Names of layers to leave as they are, see `layers.outputs_named`.
 
     Returns:
@@ -162,17 +162,10 @@ def _answers(
         interpreter = Interpreter(
             model_content=content if name is None else changed(name), num_threads=os.cpu_count()
         )
-        interpreter.allocate_tensors()
-        image, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        answer = interpreter.get_output_details()[0]["index"]
+        rows = [interpreter.get_tensor(answer) for _ in run_batches(interpreter, images)]
         (signature,) = interpreter.get_signature_list().values()
-        rows = []
-        for start in range(0, len(images), int(image["shape"][0])):
-            pixels = np.resize(images[start : start + int(image["shape"][0])], image["shape"])
-            interpreter.set_tensor(image["index"], pixels.astype(image["dtype"]))
-            interpreter.invoke()
-            rows.append(interpreter.get_tensor(answer["index"]))
-        answers = np.concatenate(rows)[: len(images)]
-        return as_probabilities(answers, signature["outputs"][0])
+        return as_probabilities(np.concatenate(rows)[: len(images)], signature["outputs"][0])
 
     return probabilities
 

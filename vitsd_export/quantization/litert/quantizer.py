@@ -30,7 +30,7 @@ import numpy as np
 from vitsd_export.errors import InputError
 from vitsd_export.lowering.program import GEOMETRY_SCOPE
 from vitsd_export.quantization.calibration.ranges import WEIGHTED_OPERATORS, Calibration
-from vitsd_export.quantization.litert.layers import outputs_named, weighted_layers
+from vitsd_export.quantization.litert.layers import outputs_named, weighted_outputs
 
 # Bits of a number in half precision.
 _HALF = 16
@@ -39,7 +39,7 @@ _HALF = 16
 # another class than in float32 on 1.0 % of them, with this limit on 0.3 %, as with no layer calibrated.
 SUFFICIENT_SQNR = 36.0
 
-# Names of the outputs of layers with trained weights: see `calibration.is_geometry`.
+# Names of the outputs of layers with trained weights: see `ranges.is_geometry`.
 TRAINED = f"^(?!{re.escape(GEOMETRY_SCOPE)}/)"
 
 
@@ -55,7 +55,7 @@ def quantize(
 
     Args:
         content: The file.
-        calibration: Statistics of the activations, for ranges; taken at run time when None.
+        calibration: Ranges of the activations; taken at run time when None.
         bits: Bits of a weight: 8, or 16 for half precision.
         weight_only: Whether layers compute in float32.
         keep_float: Names of layers to leave as they are, see `layers.outputs_named`.
@@ -64,14 +64,21 @@ def quantize(
         The quantized file.
 
     Raises:
-        InputError: If an activation is not finite, or the file has no layer that can be quantized.
+        InputError: If the file has no layer that can be quantized.
         UsageError: If there is no layer of a name.
     """
     work = new_quantizer(content)
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
     from ai_edge_quantizer.qtyping import TFLOperationName
 
-    ranges = _ranges(calibration) if calibration else None
+    activations = calibration.activations if calibration else {}
+    ranges = {
+        name: {
+            "min": np.array([[activation.low]], np.float32),
+            "max": np.array([[activation.high]], np.float32),
+        }
+        for name, activation in activations.items()
+    }
     calibrated = calibration.layers_above(SUFFICIENT_SQNR) if calibration else ()
     names = exactly(layer.output for layer in calibrated)
     for operator in WEIGHTED_OPERATORS:
@@ -86,7 +93,7 @@ def quantize(
             if calibrated:
                 work.add_static_config(names, name, bits, bits)
     leave_float(work, content, keep_float)
-    return quantized(work, ranges)
+    return quantized(work, ranges or None)
 
 
 def new_quantizer(content: bytes) -> Any:
@@ -100,7 +107,7 @@ def new_quantizer(content: bytes) -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)
         from ai_edge_quantizer import quantizer
 
-    if not weighted_layers(content):
+    if not weighted_outputs(content):
         raise InputError(
             "The model has no layer that can be quantized: no dense layer or convolution with weights. "
             "Export it as float32."
@@ -137,18 +144,3 @@ def quantized(work: Any, ranges: dict[str, dict[str, np.ndarray]] | None = None)
     """Returns the file that a quantizer's recipe makes."""
     result = work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
-
-
-def _ranges(calibration: Calibration) -> dict[str, dict[str, np.ndarray]]:
-    ranges = {}
-    for name, activation in calibration.activations.items():
-        if not activation.finite:
-            raise InputError(
-                f"The activation {name} is not finite on the calibration images: {activation.low} to "
-                f"{activation.high}. The model has NaN or infinite weights; train or save it again."
-            )
-        ranges[name] = {
-            "min": np.array([[activation.low]], np.float32),
-            "max": np.array([[activation.high]], np.float32),
-        }
-    return ranges

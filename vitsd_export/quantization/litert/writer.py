@@ -44,7 +44,7 @@ class LiteRTWriter:
         zero_point: int = 0,
         values: np.ndarray | None = None,
     ) -> int:
-        """Adds a tensor.
+        """Adds a tensor and returns its index.
 
         Args:
             name: Its name.
@@ -54,9 +54,6 @@ class LiteRTWriter:
                 for plain integers.
             zero_point: The integer that stands for zero.
             values: What it holds, if it is a constant. Equal constants are stored once.
-
-        Returns:
-            Its index.
         """
         schema = self._schema
         tensor = schema.TensorT()
@@ -93,7 +90,7 @@ class LiteRTWriter:
         options: str | None = None,
         **values: Any,
     ) -> int:
-        """Adds an operator.
+        """Adds an operator and returns `output`.
 
         Args:
             name: Its name in the schema, such as `FULLY_CONNECTED`.
@@ -102,9 +99,6 @@ class LiteRTWriter:
             version: The version of the operator that the runtime must know.
             options: Name of its options in the schema, such as `FullyConnectedOptions`.
             **values: Fields of the options that are not the default.
-
-        Returns:
-            `output`.
         """
         schema = self._schema
         operator = schema.OperatorT()
@@ -121,12 +115,7 @@ class LiteRTWriter:
         return output
 
     def content(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> bytes:
-        """Returns the file, with a signature `serving_default`.
-
-        Args:
-            inputs: The graph's inputs by their names in the signature.
-            outputs: The outputs.
-        """
+        """Returns the file, with a signature `serving_default` that has these names and tensors."""
         import flatbuffers
 
         schema = self._schema

@@ -48,15 +48,11 @@ class _Step:
 
 
 def fit_head(small: Graph, whole: Graph, tokens: np.ndarray) -> Graph:
-    """Returns a graph whose head of low rank answers more like the head of another.
+    """Returns the graph `small`, whose head of low rank then answers more like the head of `whole`.
 
-    Adam minimises the mean Kullback–Leibler divergence of the answers. It takes seconds, and the same images
-    give the same graph.
-
-    Args:
-        small: With a head of low rank.
-        whole: The graph whose head it stands for.
-        tokens: [N, tokens, dim] float32: what the encoder of both answers to training images.
+    Adam minimises the mean Kullback–Leibler divergence of the answers to `tokens`, [N, tokens, dim] float32:
+    what the encoder of both answers to training images. It takes seconds, and the same images give the same
+    graph.
     """
     head = small.head
     if head is None:

@@ -21,13 +21,10 @@ def scaled_gemms(model: onnx.ModelProto) -> list[str]:
 
 
 def split_gemms(model: onnx.ModelProto, names: Collection[str], *, subtract: bool = False) -> None:
-    """Makes products and sums of dense layers, in place; the product keeps the layer's name.
+    """Makes products and sums of the named Gemms, in place; the product keeps the layer's name.
 
-    Args:
-        model: The model.
-        names: Nodes with constant weights; those that are no Gemm are left as they are.
-        subtract: Whether the negative bias is subtracted instead. onnxruntime joins a product and a sum
-            to a Gemm again, and before 1.31 knew no kernel for one in four bits.
+    With `subtract` the negative bias is subtracted instead: onnxruntime joins a product and a sum to a Gemm
+    again, and before 1.31 knew no kernel for one in four bits.
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes: list[NodeProto] = []

@@ -30,7 +30,7 @@ _BATCH = 32
 def store_int4(
     model: onnx.ModelProto, layers: OnnxLayers, calibration: Calibration, images: Array
 ) -> set[str]:
-    """Stores the weights of some dense layers in int4, in place: see `int4_layers`.
+    """Stores the weights of some dense layers in int4, in place, and returns their names: see `int4_layers`.
 
     Args:
         model: The float32 model.
@@ -38,17 +38,13 @@ def store_int4(
         calibration: With moments of what enters dense layers.
         images: [N, size, size, 3] training images.
 
-    Returns:
-        The names of the layers that are int4.
-
     Raises:
         UsageError: If the opset lacks int4, or no layer can be int4.
     """
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if opset < _OPSET:
         raise UsageError(
-            f"int4 is in ONNX since opset {_OPSET}, and this file's is {opset}. Leave out --opset, or use "
-            "int8."
+            f"ONNX has int4 since opset {_OPSET}, and this file's is {opset}. Leave out --opset, or use int8."
         )
     sizes = _candidates(model, layers)
     if not sizes:

@@ -48,11 +48,7 @@ class OnnxLayers:
 
 
 def find_layers(model: onnx.ModelProto, keep_float: Collection[str] = ()) -> OnnxLayers:
-    """Finds the nodes to quantize.
-
-    Args:
-        model: The model in float32; its nodes have names.
-        keep_float: Names of weighted nodes to leave as they are.
+    """Finds the nodes of a float32 model to quantize, less the weighted ones named in `keep_float`.
 
     Raises:
         InputError: If there is nothing to quantize.

@@ -25,7 +25,7 @@ def make(
         making: What to make.
         quantize: One of `onnx.quantizer`.
         ranged: Whether activations get ranges.
-        moments_up_to: Of how many inputs at most a dense layer may be for its rounding to need moments.
+        moments_up_to: Second moments are collected for dense layers of at most so many inputs.
         keep: Whether the calibration goes into the cache.
     """
     content = making.float32()
@@ -52,7 +52,7 @@ def make(
     onnx.save(quantized, making.path)
     if not ranged:
         return FittedLayers(len(calibration.layers), 0)
-    products = [each for each in find_products(quantized, onnx) if each.bytes > 0]
+    products = [each for each in find_products(quantized) if each.bytes > 0]
     names: dict[str, list[str]] = {}
     for each in products:
         names.setdefault(each.numbers, []).append(each.name)

@@ -182,15 +182,11 @@ def _static(
 
 
 def _keep_float_consumers(model: onnx.ModelProto, names: Collection[str]) -> None:
-    """Gives layers that stay in float32 their inputs before rounding, in place.
+    """Gives all but the named nodes, which compute in integers, their inputs before rounding, in place.
 
     The quantizer gives every consumer of an activation the rounded one. onnxruntime then moves the rounding
-    behind a Reshape or Transpose, as of the tokens that are an attention's keys, and from opset 21 on
-    refuses the int8 node that it makes there.
-
-    Args:
-        model: The quantized model.
-        names: Nodes that compute in integers.
+    behind a Reshape or Transpose, such as that of the tokens that serve as keys, and from opset 21 on refuses
+    the int8 node that it makes there.
     """
     makers = {output: node for node in model.graph.node for output in node.output}
     for node in model.graph.node:

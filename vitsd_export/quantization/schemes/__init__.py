@@ -4,14 +4,12 @@ from collections.abc import Mapping
 
 from vitsd_export.artifact.manifest import Format
 from vitsd_export.errors import UsageError
-from vitsd_export.quantization.schemes.dynamic_int8 import DYNAMIC_INT8
 from vitsd_export.quantization.schemes.float16 import FLOAT16
 from vitsd_export.quantization.schemes.float32 import FLOAT32
 from vitsd_export.quantization.schemes.full_int8 import FULL_INT8
 from vitsd_export.quantization.schemes.int4 import INT4
-from vitsd_export.quantization.schemes.int8 import INT8
+from vitsd_export.quantization.schemes.int8 import DYNAMIC_INT8, INT8, WEIGHT_ONLY_INT8
 from vitsd_export.quantization.schemes.scheme import Scheme
-from vitsd_export.quantization.schemes.weight_only_int8 import WEIGHT_ONLY_INT8
 
 # What an artifact has unless another scheme is asked for, and what others are compared with.
 BASELINE = FLOAT32.name

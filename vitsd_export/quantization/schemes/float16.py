@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 from vitsd_export._internal.tensorflow import quiet_converters
+from vitsd_export.artifact.formats import LITERT, ONNX
 from vitsd_export.quantization.making import Making
 from vitsd_export.quantization.schemes.scheme import ANY_LITERT, ANY_ONNX, Gate, Recipe, Scheme
 
@@ -27,8 +28,8 @@ FLOAT16 = Scheme(
     activations="float32",
     gate=Gate(max_abs_difference=5e-3, top1_agreement=Fraction(995, 1000)),
     recipes={
-        "tflite": Recipe(ANY_LITERT, _make_litert, tools=("ai-edge-quantizer",)),
-        "onnx": Recipe(ANY_ONNX, _make_onnx),
+        LITERT.name: Recipe(ANY_LITERT, _make_litert, tools=("ai-edge-quantizer",)),
+        ONNX.name: Recipe(ANY_ONNX, _make_onnx),
     },
     few_bits=False,
     remedy="Export float32 instead.",

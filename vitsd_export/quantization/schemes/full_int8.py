@@ -1,6 +1,7 @@
 """`full-int8`: integers throughout, for processors without floating point."""
 
 from vitsd_export._internal.tensorflow import quiet_converters
+from vitsd_export.artifact.formats import LITERT
 from vitsd_export.errors import UsageError
 from vitsd_export.lowering.rewrites import patch_windows
 from vitsd_export.quantization.making import FittedLayers, Making
@@ -9,7 +10,7 @@ from vitsd_export.quantization.schemes.scheme import Recipe, Scheme, few_bits_ga
 
 def _make_litert(making: Making) -> FittedLayers:
     from vitsd_export.quantization.integer_only.full_int8 import write_full_int8
-    from vitsd_export.quantization.litert.layers import weighted_layers
+    from vitsd_export.quantization.litert.layers import weighted_outputs
 
     if making.keep_float:
         raise UsageError(
@@ -24,7 +25,7 @@ def _make_litert(making: Making) -> FittedLayers:
             progress=making.count_images(),
         )
     making.path.write_bytes(content)
-    count = len(weighted_layers(content))
+    count = len(weighted_outputs(content))
     return FittedLayers(count, count)
 
 
@@ -34,7 +35,7 @@ FULL_INT8 = Scheme(
     activations="integers throughout, uint8 in and int8 out",
     gate=few_bits_gate(0.003),
     recipes={
-        "tflite": Recipe(
+        LITERT.name: Recipe(
             "LiteRT, for processors without floating point too",
             _make_litert,
             calibrated=True,

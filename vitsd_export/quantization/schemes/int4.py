@@ -3,6 +3,7 @@
 import sys
 
 from vitsd_export._internal.tensorflow import quiet_converters
+from vitsd_export.artifact.formats import LITERT, ONNX
 from vitsd_export.quantization.making import FittedLayers, Making
 from vitsd_export.quantization.schemes.scheme import Recipe, Scheme, few_bits_gate
 
@@ -17,7 +18,7 @@ def _make_onnx(making: Making) -> FittedLayers:
 
 
 def _make_litert(making: Making) -> FittedLayers:
-    from vitsd_export.quantization.calibration.ranges import calibrate
+    from vitsd_export.quantization.litert.calibration import calibrate
     from vitsd_export.quantization.litert.int4 import int4_candidates, quantize_int4
 
     content, images = making.float32(), making.calibration_images.images
@@ -46,10 +47,10 @@ INT4 = Scheme(
     activations="8 bits in these layers",
     gate=few_bits_gate(0.005),
     recipes={
-        "tflite": Recipe(
+        LITERT.name: Recipe(
             "LiteRT with XNNPACK", _make_litert, calibrated=True, tools=("ai-edge-quantizer",)
         ),
-        "onnx": Recipe(
+        ONNX.name: Recipe(
             "onnxruntime 1.20 and later (opset 21)",
             _make_onnx,
             calibrated=True,
