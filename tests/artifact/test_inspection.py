@@ -87,14 +87,14 @@ def test_quantized_and_dynamic_litert_is_described(tmp_path: Path) -> None:
     quantized = inspect_artifact(
         write_tflite(tmp_path / "int8.tflite", dtype="float32", quantized_as="int8")
     )
-    assert quantized.inputs[0].dtype == quantized.outputs[0].dtype == "int8"
+    assert quantized.graph.inputs[0].dtype == quantized.graph.outputs[0].dtype == "int8"
     assert quantized.graph.weights["int8"].bytes >= WEIGHTS.size
     # The bias of a quantized layer is int32 and counts; the int32 shape of a reshape does not.
-    assert PARAMETERS <= quantized.parameters <= PARAMETERS + 1
+    assert PARAMETERS <= quantized.graph.parameters <= PARAMETERS + 1
     dynamic = inspect_artifact(
         write_tflite(tmp_path / "dynamic.tflite", dtype="float32", batch=None)
     )
-    assert dynamic.inputs[0].shape == (None, SIZE, SIZE, 3)
+    assert dynamic.graph.inputs[0].shape == (None, SIZE, SIZE, 3)
 
 
 def test_saved_model_is_described(tmp_path: Path) -> None:

@@ -133,9 +133,9 @@ def test_int8_quantizes_activations_and_dynamic_does_not(
         inspect_artifact(exported.int8),
         inspect_artifact(smaller["dynamic.tflite"].path),
     )
-    assert int8.ops["QUANTIZE"] > 0
-    assert int8.ops["DEQUANTIZE"] > 0
-    assert "QUANTIZE" not in dynamic.ops
+    assert int8.graph.ops["QUANTIZE"] > 0
+    assert int8.graph.ops["DEQUANTIZE"] > 0
+    assert "QUANTIZE" not in dynamic.graph.ops
     # The residual stream stays in float32 in both.
     for info in (int8, dynamic):
         assert [tensor.dtype for tensor in (*info.graph.inputs, *info.graph.outputs)] == [

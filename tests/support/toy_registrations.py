@@ -88,6 +88,7 @@ def _read(path: Path) -> tuple[GraphSummary, Manifest | None]:
 TOY_FORMAT = ArtifactFormat(
     name="toy",
     title="Toy",
+    slug="toy",
     phrase="a toy file",
     command="all",
     suffix=".toy",

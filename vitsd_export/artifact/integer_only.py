@@ -4,9 +4,6 @@
 def float_tensors(content: bytes) -> tuple[str, ...]:
     """Finds what keeps a .tflite file off processors without floating point.
 
-    Args:
-        content: The file.
-
     Returns:
         The operators that read or answer floats, as `OPERATOR of TENSOR`, in order of execution; the
         graph's own inputs and outputs count as well. Empty for a file of integers alone.

@@ -16,31 +16,17 @@ from vitsd_export.runtimes.opening import open_runner
 
 AppKind = Literal["python", "node"]
 
-# What an app reads, and the files it consists of, the script first: name there, name in the folder.
-_FILES: dict[tuple[AppKind, ArtifactFormat], dict[str, str]] = {
-    ("python", ONNX): {
-        "classify_onnx.py": "classify_onnx.py",
-        "pictures.py": "pictures.py",
-        "requirements-onnx.txt": "requirements.txt",
-    },
-    ("python", LITERT): {
-        "classify_litert.py": "classify_litert.py",
-        "pictures.py": "pictures.py",
-        "requirements-litert.txt": "requirements.txt",
-    },
-    ("node", ONNX): {
-        name: name
-        for name in (
-            "classify.mjs",
-            "onnx-metadata.mjs",
-            "package-lock.json",
-            "package.json",
-            "pictures.mjs",
-            "preprocess.mjs",
-            ".npmrc",
-        )
-    },
-}
+# The formats that an app reads.
+_READS: dict[AppKind, tuple[ArtifactFormat, ...]] = {"python": (ONNX, LITERT), "node": (ONNX,)}
+_NODE_FILES = (
+    "classify.mjs",
+    "onnx-metadata.mjs",
+    "package-lock.json",
+    "package.json",
+    "pictures.mjs",
+    "preprocess.mjs",
+    ".npmrc",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +60,8 @@ def copy_app(kind: AppKind, artifact: Path, output: Path, *, force: bool = False
         EnvironmentProblem: If the folder cannot be written, or the runtime is not installed.
     """
     form = find_format(artifact)
-    files = _FILES.get((kind, form))
-    if files is None:
-        wanted = " or ".join(reads.phrase for app, reads in _FILES if app == kind)
+    if form not in _READS[kind]:
+        wanted = " or ".join(reads.phrase for reads in _READS[kind])
         raise InputError(
             f"The {kind} app reads {wanted}, but {artifact} is {form.phrase}. Export the model "
             "to that format."
@@ -85,6 +70,7 @@ def copy_app(kind: AppKind, artifact: Path, output: Path, *, force: bool = False
     with open_runner(artifact) as runner:
         if runner.manifest is None:
             raise unusable(artifact, "it carries no manifest, from which the app takes the labels")
+    files = _files(kind, form)
     copied = _described(kind, next(iter(files)), artifact.name, output)
     with staging(output) as staged:
         staged.mkdir()
@@ -94,6 +80,18 @@ def copy_app(kind: AppKind, artifact: Path, output: Path, *, force: bool = False
         (staged / "README.md").write_text(_readme(copied, artifact.name), encoding="utf-8")
         publish_folder(staged, output)
     return copied
+
+
+def _files(kind: AppKind, form: ArtifactFormat) -> dict[str, str]:
+    """Returns the files of an app, the script first: name there, name in the bundle."""
+    if kind == "node":
+        return {name: name for name in _NODE_FILES}
+    script = f"classify_{form.slug}.py"
+    return {
+        script: script,
+        "pictures.py": "pictures.py",
+        f"requirements-{form.slug}.txt": "requirements.txt",
+    }
 
 
 def _described(kind: AppKind, script: str, name: str, folder: Path) -> CopiedApp:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from tf2onnx.handler import tf_op
+from tf2onnx.utils import map_onnx_to_numpy_type
 
 
 @tf_op("Erfc")
@@ -22,9 +23,8 @@ class Erfc:
         argument = node.input[0]
         opposite = _negated_argument(ctx, node.inputs[0])
         erf = ctx.make_node("Erf", [opposite or argument])
-        one = ctx.make_const(
-            name=f"{node.name}/one", np_val=np.ones((), _numpy_dtype(ctx, argument))
-        )
+        dtype = map_onnx_to_numpy_type(ctx.get_dtype(argument))
+        one = ctx.make_const(name=f"{node.name}/one", np_val=np.ones((), dtype))
         ctx.remove_node(node.name)
         ctx.make_node(
             "Add" if opposite else "Sub",
@@ -32,13 +32,6 @@ class Erfc:
             name=node.name,
             outputs=node.output,
         )
-
-
-def _numpy_dtype(ctx: Any, tensor: str) -> Any:
-    """Returns the NumPy type of a tensor in a tf2onnx graph."""
-    from tf2onnx.utils import map_onnx_to_numpy_type
-
-    return map_onnx_to_numpy_type(ctx.get_dtype(tensor))
 
 
 def _negated_argument(ctx: Any, producer: Any) -> str | None:

@@ -37,11 +37,7 @@ BUDGET = 5e-5
 
 
 def large_layers(sizes: Mapping[str, int]) -> tuple[str, ...]:
-    """Returns the names of the layers for which int4 pays.
-
-    Args:
-        sizes: Numbers of weights by name.
-    """
+    """Returns the names of the layers, given by their numbers of weights, for which int4 pays."""
     return tuple(name for name, size in sizes.items() if size >= LARGE)
 
 

@@ -30,11 +30,7 @@ def profile_delegation(path: Path, feed: dict[str, np.ndarray]) -> Delegation:
 
 
 def summarize_profile(events: list[dict[str, Any]]) -> Delegation:
-    """Returns what a profile says of providers.
-
-    Args:
-        events: The entries of a profile of one run, in the order in which the nodes ran.
-    """
+    """Returns what the events of a profile of one run, in their order, say of providers."""
     nodes = [
         event["args"]
         for event in events

@@ -13,10 +13,9 @@ _NO_WORK = ("_Arg", "_Retval", "Const", "ReadVariableOp", "NoOp", "Identity")
 
 
 def read_delegation(first_call: Callable[[], object]) -> Delegation | None:
-    """Returns what TensorFlow made of a function's graph; None if it tells of none.
+    """Returns what TensorFlow made of a function's graph; None if it reports none.
 
-    Args:
-        first_call: Calls the function for the first time: its graph is told while it is made ready.
+    `first_call` calls the function for the first time, which is when TensorFlow reports its graph.
     """
     # Run metadata is not among the public names for eager execution.
     from tensorflow.python.eager import context
@@ -36,11 +35,7 @@ def read_delegation(first_call: Callable[[], object]) -> Delegation | None:
 
 
 def summarize_parts(graphs: Sequence[Any]) -> Delegation:
-    """Returns what the graphs say, each of which runs on one device.
-
-    Args:
-        graphs: `GraphDef`s after TensorFlow's optimizer.
-    """
+    """Returns what `GraphDef`s from TensorFlow's optimizer say, each of which runs on one device."""
     nodes = [node for graph in graphs for node in graph.node if node.op not in _NO_WORK]
     places = [{_device(node) for node in graph.node} for graph in graphs]
     devices = by_falling_number(_device(node) for node in nodes)

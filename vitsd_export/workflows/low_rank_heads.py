@@ -56,7 +56,7 @@ class CompressedHeads:
         """Returns the model with a head of a rank.
 
         Args:
-            rank: As `HeadCompressor.compress` takes it.
+            rank: As `compress_head` takes it.
             source: Training images that choose directions and rank.
 
         Raises:

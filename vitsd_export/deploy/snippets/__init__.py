@@ -25,10 +25,10 @@ _STYLES: dict[Language, tuple[str, str]] = {
     "python": ("py", ""),
     "javascript": ("mjs", "  "),
 }
-# For each format its templates' name, and the languages that there is code in.
-_TEMPLATES: dict[ArtifactFormat, tuple[str, tuple[Language, ...]]] = {
-    ONNX: ("onnx", LANGUAGES),
-    LITERT: ("litert", ("kotlin", "swift", "python")),
+# The languages that there is code in.
+_LANGUAGES_OF: dict[ArtifactFormat, tuple[Language, ...]] = {
+    ONNX: LANGUAGES,
+    LITERT: ("kotlin", "swift", "python"),
 }
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _LABELS_WIDTH = 90
@@ -76,7 +76,7 @@ def write_snippet(language: Language, artifact: Path) -> str:
     from vitsd_export.runtimes.opening import open_runner
 
     form = find_format(artifact)
-    if form not in _TEMPLATES:
+    if form not in _LANGUAGES_OF:
         raise unusable(artifact, f"apps run ONNX and LiteRT files; {form.phrase} is for servers")
     with open_runner(artifact) as runner:
         manifest = runner.manifest
@@ -96,7 +96,7 @@ def fill_in(language: Language, form: ArtifactFormat, manifest: Manifest, file_n
     """
     if language not in LANGUAGES:
         raise UsageError(f"The languages are {', '.join(LANGUAGES)}; not {language!r}.")
-    template, languages = _TEMPLATES[form]
+    languages = _LANGUAGES_OF[form]
     if language not in languages:
         raise UsageError(
             f"For {form.title} files there is code in {', '.join(languages)}. For {language} "
@@ -127,7 +127,7 @@ def fill_in(language: Language, form: ArtifactFormat, manifest: Manifest, file_n
     }
     if language in ("kotlin", "swift"):
         values[f"{language}_pixels"] = _fill(f"pixels.{suffix}", values).rstrip("\n")
-    return _fill(f"{template}.{suffix}", values)
+    return _fill(f"{form.slug}.{suffix}", values)
 
 
 def _fill(template: str, values: dict[str, str]) -> str:

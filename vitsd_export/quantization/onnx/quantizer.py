@@ -263,11 +263,7 @@ def _store_int8(model: onnx.ModelProto, layers: OnnxLayers) -> onnx.ModelProto:
 
 
 def _cleaned(quantized: Any) -> onnx.ModelProto:
-    """Brings nodes into an order in which they can run, and drops operator sets that nothing uses.
-
-    Args:
-        quantized: onnxruntime's wrapper of a model.
-    """
+    """Sorts the nodes of onnxruntime's wrapper of a model, and drops operator sets that nothing uses."""
     quantized.topological_sort()
     model = quantized.model
     del model.metadata_props[:]
