@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
-from vitsd_export.artifact.manifest import LABELS_FILE, MANIFEST_FILE, Manifest
+from vitsd_export.artifact.manifest import LABELS_FILE, MANIFEST_FILE, Manifest, label_lines
 from vitsd_export.errors import InputError
 from vitsd_export.exporters.saved_model import write_saved_model
 from vitsd_export.lowering.inference_graph import InferenceGraph
@@ -45,7 +45,10 @@ def convert(graph: InferenceGraph, *, batch: int = 1) -> bytes:
 
 
 def embed_manifest(path: Path, manifest: Manifest) -> None:
-    """Appends the manifest and the labels as a zip archive, as LiteRT metadata's associated files are."""
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+    """Appends the manifest and the labels as a zip archive, as LiteRT metadata's associated files are.
+
+    MediaPipe reads entries that are stored alone, not compressed ones.
+    """
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
         archive.writestr(MANIFEST_FILE, manifest.to_json())
-        archive.writestr(LABELS_FILE, "\n".join(manifest.labels) + "\n")
+        archive.writestr(LABELS_FILE, label_lines(manifest.labels) + "\n")

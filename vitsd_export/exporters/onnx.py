@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from vitsd_export import __version__
-from vitsd_export.artifact.manifest import LABELS_KEY, MANIFEST_KEY, Manifest
+from vitsd_export.artifact.manifest import LABELS_KEY, MANIFEST_KEY, Manifest, label_lines
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.exporters import onnx_from_graph, onnx_from_tensorflow
 from vitsd_export.exporters.onnx_file import LARGE_BYTES, OnnxGraph, append_metadata, write_model
@@ -100,7 +100,7 @@ def write_onnx(
 def embed_manifest(path: Path, manifest: Manifest) -> None:
     """Puts the manifest and the labels into the metadata_props of a file that has none yet."""
     append_metadata(
-        path, {MANIFEST_KEY: manifest.to_json(), LABELS_KEY: "\n".join(manifest.labels)}
+        path, {MANIFEST_KEY: manifest.to_json(), LABELS_KEY: label_lines(manifest.labels)}
     )
 
 

@@ -11,6 +11,7 @@ from vitsd_export.artifact.manifest import (
     MANIFEST_FILE,
     SAVED_MODEL_EXTRAS,
     Manifest,
+    label_lines,
 )
 from vitsd_export.lowering.inference_graph import InferenceGraph
 
@@ -52,4 +53,4 @@ def embed_manifest(path: Path, manifest: Manifest) -> None:
     extras = path / SAVED_MODEL_EXTRAS
     extras.mkdir(exist_ok=True)
     (extras / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")
-    (extras / LABELS_FILE).write_text("\n".join(manifest.labels) + "\n", encoding="utf-8")
+    (extras / LABELS_FILE).write_text(label_lines(manifest.labels) + "\n", encoding="utf-8")

@@ -25,6 +25,12 @@ class LiteRTExporter(Exporter):
 
         path.write_bytes(convert(graph, batch=options.batch or 1))
 
+    def conform(self, path: Path, manifest: Manifest) -> None:
+        from vitsd_export.exporters.litert_conformity import conform
+        from vitsd_export.exporters.litert_metadata import classifier_metadata
+
+        path.write_bytes(conform(path.read_bytes(), classifier_metadata(manifest)))
+
     def embed_manifest(self, path: Path, manifest: Manifest) -> None:
         from vitsd_export.exporters.litert import embed_manifest
 

@@ -22,7 +22,7 @@ def convert_to_int8(graph: InferenceGraph, images: np.ndarray, *, batch: int = 1
         batch: Images in a call.
 
     Returns:
-        The file: uint8 pixels in, int8 out.
+        The file: uint8 pixels in, uint8 out.
 
     Raises:
         InputError: If the converter cannot express it in int8.
@@ -40,7 +40,7 @@ def convert_to_int8(graph: InferenceGraph, images: np.ndarray, *, batch: int = 1
         converter.representative_dataset = lambda: _batches(images, batch)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
-        converter.inference_output_type = tf.int8
+        converter.inference_output_type = tf.uint8
         try:
             return bytes(converter.convert())
         except (ConverterError, ValueError, RuntimeError) as error:
