@@ -1,5 +1,5 @@
 # Tasks of a developer; `make` lists them. They use the environment in .venv, which `make setup` creates.
-.PHONY: help setup test slow lowest lint format docs bench ci
+.PHONY: help setup test slow clients lowest lint format docs bench ci
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -12,6 +12,9 @@ test: ## fast tests
 
 slow: ## slow tests
 	.venv/bin/pytest -m slow
+
+clients: ## the table of docs/reference/runtimes.md, anew
+	WRITE_CLIENT_TABLE=1 .venv/bin/pytest -m slow tests/clients
 
 lowest: ## tests with the lowest versions that pyproject.toml allows
 	.ci/lowest-versions

@@ -15,12 +15,17 @@ class LiteRTClassifier:
         with zipfile.ZipFile(path) as extras:
             self.about = json.loads(extras.read("vitsd_export.json"))
         self.run = Interpreter(path).get_signature_runner("serving_default")
+        # A file of integers answers in steps; the scale of floats is 0.
+        details = self.run.get_output_details()[self.about["output"]["name"]]
+        self.scale, self.zero_point = details["quantization"]
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         image, answer = self.about["input"], self.about["output"]
         # A file with a fixed batch wants that many pictures.
         batch = np.repeat(picture[None].astype(image["dtype"]), image["shape"][0] or 1, axis=0)
         output = self.run(**{image["name"]: batch})[answer["name"]][0]
+        if self.scale:
+            output = (output.astype(np.float32) - self.zero_point) * self.scale
         return pictures.softmax(output) if answer["meaning"] == "logits" else output
 
 

@@ -105,6 +105,11 @@ class Manifest:
             raise InputError(f"The artifact's manifest cannot be read: {error!r}.") from error
 
 
+def label_lines(labels: tuple[str, ...]) -> str:
+    """Returns labels one a line, as tools read them: a label of several lines becomes one."""
+    return "\n".join(label.replace("\n", " ") for label in labels)
+
+
 def sidecar_path(artifact: Path) -> Path:
     """Returns where the manifest beside an artifact lies: `<artifact>.json`."""
     return artifact.with_name(artifact.name + ".json")

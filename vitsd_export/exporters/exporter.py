@@ -57,6 +57,17 @@ class Exporter(abc.ABC):
             UsageError: If the options do not fit the model.
         """
 
+    def conform(self, path: Path, manifest: Manifest) -> None:  # noqa: B027  most formats need none
+        """Makes an artifact right for every runtime of the format. It runs before verification.
+
+        Args:
+            path: A bare artifact of any scheme, whoever wrote it.
+            manifest: What it is.
+
+        Raises:
+            InputError: If the format cannot hold it.
+        """
+
     @abc.abstractmethod
     def embed_manifest(self, path: Path, manifest: Manifest) -> None:
         """Puts the manifest and the labels into an artifact that has none yet."""

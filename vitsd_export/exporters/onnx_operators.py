@@ -79,7 +79,8 @@ class OnnxOperators(Operators):
             return self._shared_constant(values, full)
         key = ("mask", float(value), mask.shape, mask.tobytes())
         if key not in self._shared:
-            self.constants[f"{full}/mask"] = mask.astype(np.uint8)
+            # Signed: OpenCV 4 subtracts 128 from unsigned constants.
+            self.constants[f"{full}/mask"] = mask.astype(np.int8)
             cast = self._node("Cast", [f"{full}/mask"], f"{name}/cast", to=TensorProto.FLOAT)
             factor = self._shared_constant(np.asarray(value), f"{full}/value")
             self._shared[key] = self._node("Mul", [cast, factor], name)
@@ -117,14 +118,17 @@ class OnnxOperators(Operators):
 
     def layer_norm(self, x: str, layer: LayerNorm, width: int, name: str) -> str:
         gamma = np.ones(width) if layer.gamma is None else layer.gamma
+        beta = np.zeros(width) if layer.beta is None else layer.beta
         if self._opset >= _LAYER_NORMALIZATION_SINCE:
-            inputs = [x, self._operand(gamma, f"{name}/gamma")]
-            if layer.beta is not None:
-                inputs.append(self._operand(layer.beta, f"{name}/beta"))
+            # ONNX lets the bias be left out, but onnxruntime before 1.19 aborts without one.
+            inputs = [
+                x,
+                self._operand(gamma, f"{name}/gamma"),
+                self._operand(beta, f"{name}/beta"),
+            ]
             epsilon = layer.epsilon
             return self._node("LayerNormalization", inputs, name, axis=-1, epsilon=epsilon)
         # The pattern that onnxruntime fuses, which ends in a product and a sum.
-        beta = np.zeros(width) if layer.beta is None else layer.beta
         centred = self.subtract(
             x, self._reduce_mean(x, -1, f"{name}/mean", keepdims=1), f"{name}/centred"
         )

@@ -130,4 +130,6 @@ class InferenceGraph(tf.Module):
             scores = self.model(tf.cast(image, tf.float32), training=False)
             scores = tf.cast(scores, tf.float32)
             answer = tf.nn.softmax(scores) if self._softmax else scores
-        return {self.output: tf.ensure_shape(answer, (image.shape[0], *self.answer_shape))}
+        # Not tf.ensure_shape, an operator that Core ML's converter does not know.
+        answer.set_shape((image.shape[0], *self.answer_shape))
+        return {self.output: answer}

@@ -1,6 +1,7 @@
 """The operators of a lowered model in TensorFlow, from which SavedModel and LiteRT are made."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -82,7 +83,9 @@ class TensorFlowOperators(Operators):
         return y
 
     def gelu(self, x: Any, name: str) -> Any:
-        return tf.nn.gelu(x, approximate=False, name=name)
+        # Not tf.nn.gelu, whose Erfc Core ML's converter does not know.
+        share = 1 + tf.math.erf(x * math.sqrt(0.5))
+        return tf.multiply(0.5 * x, share, name=name)
 
     def softmax(self, x: Any, name: str) -> Any:
         return tf.nn.softmax(x, axis=-1, name=name)

@@ -199,6 +199,7 @@ def export(
         model.progress(f"converting to {target.format}, {target.scheme}")
         fitted = model.convert(target, staged, images, source)
         manifest = make_manifest(model, target, source, images, fitted)
+        target.exporter.conform(staged, manifest)
         verification = None
         if answers is not None:
             model.progress(f"verifying {target.path.name} on {len(answers.data)} images")

@@ -74,7 +74,7 @@ def test_there_are_only_integers_in_it(content: bytes) -> None:
     assert types <= {"int8", "uint8", "int16", "int32", "int64"}
     image, answer = runtime.get_input_details()[0], runtime.get_output_details()[0]
     assert (image["dtype"], image["quantization"]) == (np.uint8, (1.0, 0))
-    assert answer["dtype"] == np.int8
+    assert answer["dtype"] == np.uint8
 
 
 def test_images_unlike_any_other_overflow_nothing(

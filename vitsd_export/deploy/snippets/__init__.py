@@ -58,6 +58,11 @@ _WORDS = {
         "swift_value": "Float",
     },
 }
+# Integers that answers may come in: how Kotlin reads one, and its type in Swift.
+_INTEGERS = {
+    "uint8": ("(answers[0][it].toInt() and 255)", "UInt8"),
+    "int8": ("answers[0][it].toInt()", "Int8"),
+}
 
 
 def write_snippet(language: Language, artifact: Path) -> str:
@@ -111,6 +116,7 @@ def fill_in(language: Language, form: ArtifactFormat, manifest: Manifest, file_n
     suffix, indent = _STYLES[language]
     values = {
         **words,
+        **_answer_words(manifest, file_name),
         "answer_noun": "logit" if manifest.output.meaning == "logits" else "probability",
         "batch": str(manifest.input.shape[0] or 1),
         "classes": str(len(manifest.labels)),
@@ -128,6 +134,42 @@ def fill_in(language: Language, form: ArtifactFormat, manifest: Manifest, file_n
     if language in ("kotlin", "swift"):
         values[f"{language}_pixels"] = _fill(f"pixels.{suffix}", values).rstrip("\n")
     return _fill(f"{form.slug}.{suffix}", values)
+
+
+def _answer_words(manifest: Manifest, file_name: str) -> dict[str, str]:
+    """Returns the code that reads LiteRT's answers: floats, or steps of the scale that the file tells."""
+    answer = manifest.output
+    count = len(manifest.labels)
+    if answer.dtype == "float32":
+        return {
+            "kotlin_array": "FloatArray",
+            "kotlin_answer": "answers[0]",
+            "python_dequantize": "",
+            "swift_answer": f"Array(bytes.bindMemory(to: Float.self).prefix({count}))",
+        }
+    if answer.dtype not in _INTEGERS:
+        raise InputError(
+            f"{file_name} answers in {answer.dtype}; there is code for float32, {' and '.join(_INTEGERS)}."
+        )
+    kotlin, swift = _INTEGERS[answer.dtype]
+    name, output = answer.meaning, json.dumps(answer.name)
+    return {
+        "kotlin_array": "ByteArray",
+        "kotlin_answer": (
+            "interpreter.getOutputTensor(0).quantizationParams().let { steps ->\n"
+            f"            FloatArray({count}) {{ ({kotlin} - steps.zeroPoint) * steps.scale }}\n"
+            "        }"
+        ),
+        "python_dequantize": (
+            f'scale, zero_point = classify.get_output_details()[{output}]["quantization"]\n'
+            f'{name} = ({name}.astype("float32") - zero_point) * scale\n'
+        ),
+        "swift_answer": (
+            f"bytes.bindMemory(to: {swift}.self).prefix({count}).map {{\n"
+            "        Float(Int($0) - output.quantizationParameters!.zeroPoint) * "
+            "output.quantizationParameters!.scale\n      }"
+        ),
+    }
 
 
 def _fill(template: str, values: dict[str, str]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitsd_export.artifact.formats import LITERT
-from vitsd_export.artifact.manifest import LABELS_FILE, MANIFEST_FILE, Manifest
+from vitsd_export.artifact.manifest import LABELS_FILE, MANIFEST_FILE, Manifest, label_lines
 from vitsd_export.exporters.exporter import Exporter, WriteOptions
 
 if TYPE_CHECKING:
@@ -26,11 +26,18 @@ class LiteRTExporter(Exporter):
 
         path.write_bytes(convert(graph, batch=options.batch or 1))
 
+    def conform(self, path: Path, manifest: Manifest) -> None:
+        from vitsd_export.exporters.litert_conformity import conform
+        from vitsd_export.exporters.litert_metadata import classifier_metadata
+
+        path.write_bytes(conform(path.read_bytes(), classifier_metadata(manifest)))
+
     def embed_manifest(self, path: Path, manifest: Manifest) -> None:
-        # A zip archive behind the file, as LiteRT metadata's associated files are.
-        with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        # A zip archive behind the file, as LiteRT metadata's associated files are. MediaPipe reads entries
+        # that are stored, not compressed ones.
+        with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
             archive.writestr(MANIFEST_FILE, manifest.to_json())
-            archive.writestr(LABELS_FILE, "\n".join(manifest.labels) + "\n")
+            archive.writestr(LABELS_FILE, label_lines(manifest.labels) + "\n")
 
     def tools(self, graph: "InferenceGraph") -> tuple[str, ...]:
         return ("ai-edge-litert",)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitsd_export.artifact.formats import ONNX
-from vitsd_export.artifact.manifest import LABELS_KEY, MANIFEST_KEY, Manifest
+from vitsd_export.artifact.manifest import LABELS_KEY, MANIFEST_KEY, Manifest, label_lines
 from vitsd_export.errors import UsageError
 from vitsd_export.exporters.exporter import Exporter, WriteOptions
 
@@ -35,7 +35,7 @@ class OnnxExporter(Exporter):
     def embed_manifest(self, path: Path, manifest: Manifest) -> None:
         from vitsd_export.exporters.onnx_file import append_metadata
 
-        labels = "\n".join(manifest.labels)
+        labels = label_lines(manifest.labels)
         append_metadata(path, {MANIFEST_KEY: manifest.to_json(), LABELS_KEY: labels})
 
     def tools(self, graph: "InferenceGraph") -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from vitsd_export.artifact.manifest import (
     MANIFEST_FILE,
     SAVED_MODEL_EXTRAS,
     Manifest,
+    label_lines,
 )
 from vitsd_export.exporters.exporter import Exporter, WriteOptions
 
@@ -33,4 +34,4 @@ class SavedModelExporter(Exporter):
         extras = path / SAVED_MODEL_EXTRAS
         extras.mkdir(exist_ok=True)
         (extras / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")
-        (extras / LABELS_FILE).write_text("\n".join(manifest.labels) + "\n", encoding="utf-8")
+        (extras / LABELS_FILE).write_text(label_lines(manifest.labels) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The LiteRT scheme `full-int8`: no operator of floats, uint8 in, int8 out."""
+"""The LiteRT scheme `full-int8`: no operator of floats, uint8 in and out."""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from vitsd_export.quantization.calibration.histogram import Method
 from vitsd_export.quantization.calibration.ranges import Calibration, Spread
 from vitsd_export.quantization.calibration.recording_operators import RecordingOperators
 from vitsd_export.quantization.calibration.second_moments import SecondMoments
-from vitsd_export.quantization.integer_only.arithmetic import Quantized
+from vitsd_export.quantization.integer_only.arithmetic import INT8_MIN, Quantized
 from vitsd_export.quantization.integer_only.operators import IntegerOperators
 from vitsd_export.quantization.litert.converter_int8 import convert_to_int8
 from vitsd_export.quantization.litert.writer import LiteRTWriter
@@ -77,7 +77,8 @@ def write_full_int8(
 
     Returns:
         The .tflite file. Its signature `serving_default` takes `image`, uint8 [batch, size, size, 3], the
-        pixels as they are, and answers int8 [batch, classes] with the scale and zero point of the tensor.
+        pixels as they are, and answers uint8 [batch, classes] with the scale and zero point of the tensor;
+        probabilities have 1/256 and 0.
 
     Raises:
         UsageError: If the image is asked for in float32, or a rewrite that it needs was left out.
@@ -156,4 +157,13 @@ def write_integer_graph(
     found = dataclasses.replace(calibration, activations={**ranged, **exact})
     operators = IntegerOperators(writer, found, patch_length, answer)
     result = compute(graph, operators, image, answer)
-    return writer.content({"image": image.index}, {answer: result.index})
+    # MediaPipe and LiteRT.js take uint8 and float32 alone. The same steps, counted from 0.
+    unsigned = writer.tensor(
+        f"{answer}/uint8",
+        result.shape,
+        "uint8",
+        scale=result.scale,
+        zero_point=result.zero_point - INT8_MIN,
+    )
+    writer.operator("QUANTIZE", [result.index], unsigned, options="QuantizeOptions")
+    return writer.content({"image": image.index}, {answer: unsigned})

@@ -11,7 +11,7 @@ from vitsd_export.lowering.inference_graph import INPUT_NAME, InferenceGraph
 
 
 def convert_to_int8(graph: InferenceGraph, images: np.ndarray, *, batch: int = 1) -> bytes:
-    """Converts any graph to a .tflite file that takes uint8 pixels and answers int8.
+    """Converts any graph to a .tflite file that takes uint8 pixels and answers in uint8.
 
     It is for graphs of convolutions and dense layers; see `integer_only.operators` for transformers.
     Activations have their ranges on `images`, [N, size, size, 3] uint8.
@@ -25,7 +25,7 @@ def convert_to_int8(graph: InferenceGraph, images: np.ndarray, *, batch: int = 1
         converter.representative_dataset = lambda: _batches(images, batch)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
-        converter.inference_output_type = tf.int8
+        converter.inference_output_type = tf.uint8
 
     return run_converter(
         graph,

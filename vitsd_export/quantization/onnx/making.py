@@ -49,6 +49,9 @@ def make(
     making.progress(f"quantizing to {making.scheme}")
     settings = Settings(making.cpu, making.keep_float, images.images)
     quantized = quantize(model, calibration, settings)
+    # Shapes that the quantizer inferred for a batch of any size; tract refuses a file in which they
+    # contradict a fixed one.
+    del quantized.graph.value_info[:]
     onnx.save(quantized, making.path)
     if not ranged:
         return FittedLayers(len(calibration.layers), 0)

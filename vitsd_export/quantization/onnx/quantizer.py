@@ -176,9 +176,24 @@ def _static(
         warnings.simplefilter("ignore", RuntimeWarning)
         quantizer.quantize_model()
     quantized = _cleaned(quantizer.model)
+    # OpenCV 4 computes a Gemm whose bias is no constant without an error, and wrongly; it refuses the sum.
+    # onnxruntime joins product and sum again.
+    split_gemms(quantized, _gemms_of_computed_bias(quantized))
     if cpu == "arm":
         _keep_float_consumers(quantized, set(names))
     return quantized
+
+
+def _gemms_of_computed_bias(model: onnx.ModelProto) -> list[str]:
+    computed = {name for node in model.graph.node for name in node.output}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Gemm"
+        and not attribute(node, "transB")
+        and len(node.input) == 3
+        and node.input[2] in computed
+    ]
 
 
 def _keep_float_consumers(model: onnx.ModelProto, names: Collection[str]) -> None:

@@ -32,7 +32,7 @@ def _make_litert(making: Making) -> FittedLayers:
 FULL_INT8 = Scheme(
     name="full-int8",
     weights="int8",
-    activations="integers throughout, uint8 in and int8 out",
+    activations="integers throughout, uint8 in and out",
     gate=few_bits_gate(0.003),
     recipes={
         LITERT.name: Recipe(
@@ -45,6 +45,6 @@ FULL_INT8 = Scheme(
             left_out=frozenset({patch_windows.NAME}),
         )
     },
-    output_dtype="int8",
+    output_dtype="uint8",
     method="mse",
 )
