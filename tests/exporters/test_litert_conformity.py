@@ -15,7 +15,7 @@ from vitsd_export.errors import InputError
 from vitsd_export.exporters import litert_conformity
 from vitsd_export.exporters.litert_conformity import conform
 from vitsd_export.exporters.litert_metadata import classifier_metadata
-from vitsd_export.quantization.calibration.ranges import calibrate
+from vitsd_export.quantization.litert.calibration import calibrate
 from vitsd_export.quantization.litert.quantizer import quantize
 
 NETWORKS: dict[str, Callable[[], bytes]] = {

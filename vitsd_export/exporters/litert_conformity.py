@@ -134,7 +134,8 @@ def _gather_constants(model: Any, content: bytes) -> None:
 def _set_operator_codes(model: Any, schema: Any) -> None:
     """Gives each operator the version that its operands need, and codes that every runtime reads."""
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if name.isupper()}
-    old, new = model.operatorCodes, {}
+    old = model.operatorCodes
+    new: dict[tuple[int, Any, int], int] = {}
     for graph in model.subgraphs:
         for operator in graph.operators:
             code = old[operator.opcodeIndex]

@@ -25,8 +25,8 @@ def classifier_metadata(manifest: Manifest) -> bytes:
     builder = flatbuffers.Builder(1024)
     text = builder.CreateString
 
-    size = manifest.input.shape[1], manifest.input.shape[2]
-    image_size = _table(builder, 2, uint32={0: size[1], 1: size[0]})
+    _, height, width, _ = manifest.input.shape
+    image_size = _table(builder, 2, uint32={0: width or 0, 1: height or 0})
     properties = _table(builder, 2, int8={0: _RGB}, offsets={1: image_size})
     content = _table(builder, 3, uint8={0: _IMAGE_PROPERTIES}, offsets={1: properties})
     image = {0: text(manifest.input.name), 1: text("RGB image, pixel values 0 to 255."), 3: content}
