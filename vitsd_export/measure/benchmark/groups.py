@@ -18,22 +18,14 @@ def group_by_memory(
         needs: Bytes by name.
         memory: Bytes.
     """
+    by_name = {candidate.name: candidate for candidate in candidates}
     families: dict[str, list[Candidate]] = {}
-    homes: dict[str, str] = {}
-    names = {candidate.name for candidate in candidates}
     for candidate in candidates:
-        home = candidate.name
+        first = candidate
         # A baseline may have a baseline itself.
-        baselines = {one.name: one.baseline for one in candidates}
-        seen = {home}
-        while (
-            (baseline := baselines[home]) is not None and baseline in names and baseline not in seen
-        ):
-            home = baseline
-            seen.add(home)
-        homes[candidate.name] = home
-    for candidate in candidates:
-        families.setdefault(homes[candidate.name], []).append(candidate)
+        while (baseline := by_name.get(first.baseline or "")) is not None:
+            first = baseline
+        families.setdefault(first.name, []).append(candidate)
     groups: list[list[Candidate]] = []
     room = 0
     for family in families.values():
@@ -43,5 +35,4 @@ def group_by_memory(
             room = memory
         groups[-1] += family
         room -= need
-    order = {candidate.name: place for place, candidate in enumerate(candidates)}
-    return [sorted(group, key=lambda candidate: order[candidate.name]) for group in groups]
+    return [[candidate for candidate in candidates if candidate in group] for group in groups]
