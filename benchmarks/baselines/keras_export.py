@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.baselines.keras_model import load_keras
+from benchmarks.baselines.inputs import load_keras
 
 
 def export_keras(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.baselines.keras_model import load_keras
+from benchmarks.baselines.inputs import load_keras
 
 _OPSET = 17
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.baselines.keras_model import load_keras
+from benchmarks.baselines.inputs import load_keras
 from vitsd_export.errors import VerificationError
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.baselines.catalogue import BASELINES, TORCH_RUNTIME, Baseline, installed_version
-from benchmarks.made import Made
+from benchmarks.isolated import Made
 from benchmarks.suite.variants import QUICK, Variant, all_variants
+from vitsd_export.artifact.formats import LITERT, ONNX
 from vitsd_export.errors import UsageError
-from vitsd_export.measure.benchmark.results import Candidate, Row
+from vitsd_export.measure.benchmark.results import KERAS, Candidate, Row
 
 # Not by the name of its entry point, which a checkout that is not installed does not have.
 OPENVINO_RUNTIME = "vitsd_export.runtimes.openvino_runner:OpenVinoRunner"
@@ -23,8 +24,8 @@ MAIN_BASELINES = {
 }
 # Other runtimes of the same files: key, format, and what is added to the names.
 _OTHER_RUNTIMES = (
-    ("litert-no-xnnpack", "tflite", " without XNNPACK"),
-    (OPENVINO_RUNTIME, "onnx", " in OpenVINO"),
+    ("litert-no-xnnpack", LITERT.name, " without XNNPACK"),
+    (OPENVINO_RUNTIME, ONNX.name, " in OpenVINO"),
 )
 _KERAS_BACKENDS = ("tensorflow", "jax")
 
@@ -129,7 +130,7 @@ def _keras(backend: str) -> Entry:
     candidate = Candidate(
         name=f"keras ({backend})",
         runtime=f"keras-{backend}",
-        format="keras",
+        format=KERAS,
         scheme="float32",
         origin="stock",
         tool=f"keras {installed_version('keras')}",

@@ -12,7 +12,7 @@ from tests.support.keras_models import write_small_model
 from vitsd_export.data.sample import load_sample
 from vitsd_export.measure.benchmark.results import Candidate, Row
 from vitsd_export.workflows import benchmark
-from vitsd_export.workflows.benchmark import benchmark_artifacts
+from vitsd_export.workflows.benchmark import BenchmarkRequest, benchmark_artifacts
 from vitsd_export.workflows.export import CalibrationSource, Export
 
 FINE, OTHERS = "the model's", "others"
@@ -101,7 +101,9 @@ def test_benchmarks_take_the_sample_that_fits(
         return [Row(candidate, failure="not measured") for candidate in candidates]
 
     monkeypatch.setattr(benchmark, "run_engine", instead)
-    results = benchmark_artifacts([artifact], reference=str(model), runtimes=["litert"])
+    results = benchmark_artifacts(
+        BenchmarkRequest([artifact], reference=str(model), runtimes=["litert"])
+    )
     assert results.data == {
         "source": "bundled CIFAR-100 sample",
         "split": "test",

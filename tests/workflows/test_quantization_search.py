@@ -88,9 +88,9 @@ def test_the_best_of_all_that_were_tried_is_chosen(max_drop: float, objective: A
 
 def test_a_drop_of_exactly_the_budget_is_allowed() -> None:
     assert run(max_drop=0.2, schemes=("int8",), head_ranks=(None,)).best == Configuration("int8")
-    assert run(max_drop=0.19, schemes=("int8",), head_ranks=(None,), layers=1).best == Configuration(
-        "float32"
-    )
+    assert run(
+        max_drop=0.19, schemes=("int8",), head_ranks=(None,), layers=1
+    ).best == Configuration("float32")
 
 
 def test_no_layer_is_kept_in_float_where_nothing_can_be_gained() -> None:
@@ -153,7 +153,9 @@ def test_equals_are_both_in_the_pareto_set() -> None:
         Trial(Configuration("full-int8"), None, "cannot be made"),
     )
     space = SearchSpace(("int8", "int4"), (None,), 16, 0.3, "latency")
-    assert set(Outcome(trials, space).pareto) == {Configuration(name) for name in ("float32", "int8", "int4")}
+    assert set(Outcome(trials, space).pareto) == {
+        Configuration(name) for name in ("float32", "int8", "int4")
+    }
 
 
 def test_a_candidate_that_cannot_be_made_is_noted() -> None:

@@ -1,9 +1,9 @@
 """Searches for the artifact that is fastest, or smallest, within an allowed loss of accuracy.
 
-A configuration is a scheme, a rank of the head, and a number of layers that stay in float32, the most sensitive
-first. Every scheme is tried at every rank; one that loses too much is tried again with 1, 2, 4 … layers in
-float32 until it keeps the accuracy, or is no longer better than a configuration that does. Measurements are saved
-after each trial and not made again: which one is next follows from them alone.
+A configuration is a scheme, a rank of the head, and a number of layers that stay in float32, the most
+sensitive first. Every scheme is tried at every rank; one that loses too much is tried again with 1, 2, 4 …
+layers in float32 until it keeps the accuracy, or is no longer better than a configuration that does.
+Measurements are saved after each trial and not made again: which one is next follows from them alone.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from vitsd_export._internal.atomic_write import publish, staging
+from vitsd_export._internal.atomic_write import write_file
 from vitsd_export._internal.pareto import pareto_front
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.quantization.schemes import BASELINE
@@ -183,7 +183,9 @@ class Outcome:
         """Returns what to try next; None at the end."""
         space = self.space
         tried = {trial.candidate for trial in self.trials}
-        plain = [Configuration(scheme, rank) for rank in space.head_ranks for scheme in space.schemes]
+        plain = [
+            Configuration(scheme, rank) for rank in space.head_ranks for scheme in space.schemes
+        ]
         for candidate in (_FLOAT32, *plain):
             if candidate not in tried:
                 return candidate
@@ -308,6 +310,4 @@ def _read_state(
 
 def _write_state(path: Path, described: Mapping[str, Any], trials: Sequence[Trial]) -> None:
     document = {**described, "trials": [dataclasses.asdict(trial) for trial in trials]}
-    with staging(path) as staged:
-        staged.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
-        publish(staged, path)
+    write_file(path, json.dumps(document, indent=1, ensure_ascii=False))

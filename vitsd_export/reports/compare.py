@@ -41,7 +41,6 @@ from vitsd_export.reports.wording import (
     percent,
     plain,
     setting_name,
-    state,
 )
 
 # A tenth: two runs of the same files on a shared machine stay within it where each has a baseline.
@@ -261,7 +260,7 @@ def compare_results(
     pairs = [
         (before[name], row)
         for name, row in after.items()
-        if name in before and state(row) == state(before[name]) == "measured"
+        if name in before and row.state == before[name].state == "measured"
     ]
     same_machine, same_images = _is_same_machine(old, new), _has_same_images(old, new)
     times = [
@@ -425,10 +424,10 @@ def _state_changes(before: dict[str, Row], after: dict[str, Row]) -> Iterator[Ch
         return Change(row.candidate.name, _is_ours(row), "state", verdict, reason=reason)
 
     for name, row in before.items():
-        if name not in after and state(row) == "measured":
+        if name not in after and row.state == "measured":
             yield change(row, "vanished")
     for name, row in after.items():
-        now, then = state(row), state(before[name]) if name in before else None
+        now, then = row.state, before[name].state if name in before else None
         if then is None:
             yield change(row, "new")
         elif now == "failed" and then != "failed":
@@ -469,7 +468,7 @@ def _settings(row: Row) -> dict[Setting, LatencyFigures]:
 
 def _is_ours(row: Row) -> bool:
     """Says whether a row counts: the Keras model itself is what ours are compared with."""
-    return row.candidate.origin == "ours" and row.candidate.format != "keras"
+    return row.candidate.origin == "ours" and not row.candidate.is_keras
 
 
 def _is_same_machine(old: Results, new: Results) -> bool:

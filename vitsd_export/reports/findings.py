@@ -11,7 +11,6 @@ from vitsd_export.reports.wording import (
     percent,
     plain,
     setting_name,
-    state,
 )
 
 
@@ -24,10 +23,10 @@ def findings(results: Results, setting: Setting | None) -> list[str]:
     """
     if not results.rows:
         return ["No candidate was measured."]
-    states = Counter(state(row) for row in results.rows)
+    states = Counter(row.state for row in results.rows)
     parts = [f"{states[name]} {name}" for name in ("measured", "failed", "skipped") if states[name]]
     sentences = [f"{count(len(results.rows), 'candidate')}: {', '.join(parts)}."]
-    measured = [row for row in results.rows if state(row) == "measured"]
+    measured = [row for row in results.rows if row.state == "measured"]
     timed = [(figures, row) for row in measured if setting and (figures := latency(row, setting))]
     if timed and setting:
         fastest, row = min(timed, key=lambda pair: pair[0].p50)

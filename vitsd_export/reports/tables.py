@@ -19,7 +19,6 @@ from vitsd_export.reports.wording import (
     setting_name,
     significant,
     small,
-    state,
 )
 
 _Item = TypeVar("_Item")
@@ -53,9 +52,9 @@ def summary(results: Results, setting: Setting | None) -> Table | None:
     """Returns the most important figures of each candidate; without a setting, those that have none."""
 
     def outcome(row: Row) -> Cell:
-        if state(row) == "measured":
+        if row.state == "measured":
             return _verdict(latency(row, setting))
-        return Cell(state(row), kind="bad" if state(row) == "failed" else "")
+        return Cell(row.state, kind="bad" if row.state == "failed" else "")
 
     def p50(row: Row) -> Cell:
         figures = latency(row, setting)
@@ -300,14 +299,14 @@ def failures(results: Results) -> Table | None:
             (_CANDIDATE, _name),
             (
                 Column("what", is_number=False),
-                lambda row: Cell(state(row), kind="bad" if row.failure is not None else ""),
+                lambda row: Cell(row.state, kind="bad" if row.failure is not None else ""),
             ),
             (
                 Column("reason", is_number=False),
                 lambda row: Cell(plain(row.failure or row.skipped or "") or NOTHING),
             ),
         ),
-        [row for row in results.rows if state(row) != "measured"],
+        [row for row in results.rows if row.state != "measured"],
     )
 
 
@@ -316,7 +315,7 @@ def classes(results: Results) -> Table | None:
     measured = [row for row in results.rows if row.accuracy is not None and row.accuracy.classes]
     if not measured:
         return None
-    reference = next((row for row in measured if row.candidate.format == "keras"), measured[0])
+    reference = next((row for row in measured if row.candidate.is_keras), measured[0])
     others = [row for row in measured if row is not reference]
     own = _by_class(reference)
     labels = dict.fromkeys(label for row in (reference, *others) for label in _by_class(row))

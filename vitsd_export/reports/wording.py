@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Literal
 
-from vitsd_export.measure.benchmark.results import Interval, Results, Row
+from vitsd_export.measure.benchmark.results import Interval, Results
 
 NOTHING = "–"
 VERDICTS: Mapping[Literal["faster", "slower", "same"], str] = {
@@ -118,13 +118,6 @@ def interval(figure: Interval | None) -> str:
 
 def setting_name(threads: int, batch: int) -> str:
     return f"{count(threads, 'thread')}, batch {batch}"
-
-
-def state(row: Row) -> Literal["measured", "failed", "skipped"]:
-    """Returns what became of a candidate; a failure weighs more than what was measured before it."""
-    if row.failure is not None:
-        return "failed"
-    return "measured" if row.skipped is None else "skipped"
 
 
 def headline(results: Results) -> str:

@@ -15,7 +15,7 @@ from vitsd_export.data.sources import load_images
 from vitsd_export.errors import InputError, UsageError, VerificationError
 from vitsd_export.sources.damage import reason
 from vitsd_export.sources.location import loading_step, locate
-from vitsd_export.sources.options import SourceOptions
+from vitsd_export.sources.options import LoadingOptions
 
 # What is written is read again by the same Keras; nothing is rounded on the way.
 _LARGEST_DIFFERENCE = 1e-5
@@ -51,17 +51,15 @@ def convert_model(
     source: str | Path,
     output: Path,
     *,
-    preset: str | None = None,
     labels: str | Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
-    **options: Unpack[SourceOptions],
+    **options: Unpack[LoadingOptions],
 ) -> Converted:
     """Writes a trained model as a .keras file for inference, and checks that it answers as the source does.
 
     Args:
         source: What `load_model` takes.
         output: The .keras file; replaced only once the new one is complete and checked.
-        preset: Architecture of a weights file.
         labels: As in `Export`.
         progress: Called with what is going on.
         **options: How the source is loaded.
@@ -81,7 +79,7 @@ def convert_model(
     use_tensorflow()
     from vitsd_export.sources.checkpoint import load_model, write_archive
 
-    loaded = load_model(location, preset=preset, **options)
+    loaded = load_model(location, **options)
     for note in loaded.notes:
         progress(f"about the model: {note}")
     if loaded.is_graph:

@@ -15,6 +15,7 @@ class ArtifactFormat:
     Attributes:
         name: What manifests and programs call it, such as `tflite`.
         title: What people call it: `LiteRT`.
+        slug: The title in names of files and options: `litert`.
         phrase: One of its artifacts, in a sentence: `a LiteRT file`.
         command: Arguments of vitsd-export that make one.
         suffix: How names of its artifacts end.
@@ -32,6 +33,7 @@ class ArtifactFormat:
 
     name: str
     title: str
+    slug: str
     phrase: str
     command: str
     suffix: str

@@ -18,6 +18,7 @@ def _read(path: Path) -> tuple[GraphSummary, Manifest | None]:
 LITERT = ArtifactFormat(
     name="tflite",
     title="LiteRT",
+    slug="litert",
     phrase="a LiteRT file",
     command="tflite",
     suffix=".tflite",

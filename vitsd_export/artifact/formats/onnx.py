@@ -29,6 +29,7 @@ def _read_manifest(path: Path) -> Manifest | None:
 ONNX = ArtifactFormat(
     name="onnx",
     title="ONNX",
+    slug="onnx",
     phrase="an ONNX file",
     command="onnx",
     suffix=".onnx",

@@ -17,6 +17,7 @@ def _read(path: Path) -> tuple[GraphSummary, Manifest | None]:
 SAVED_MODEL = ArtifactFormat(
     name="saved_model",
     title="SavedModel",
+    slug="saved-model",
     phrase="a SavedModel",
     command="saved-model",
     suffix="-saved-model",

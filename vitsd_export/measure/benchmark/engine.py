@@ -125,8 +125,8 @@ class _Run:
         self.rows: dict[str, Row] = {}
         for candidate in candidates:
             old = done.get(candidate.name)
-            fits = old is not None and old.candidate == candidate and _is_sound(old)
-            self.rows[candidate.name] = old if fits and old is not None else Row(candidate)
+            kept = old is not None and old.candidate == candidate and old.state == "measured"
+            self.rows[candidate.name] = old if kept and old is not None else Row(candidate)
         self._workload, self._settings = workload, workload.settings
         self._on_row, self._progress = on_row, progress
         self._resident: dict[str, int] = {}
@@ -158,7 +158,7 @@ class _Run:
         self._on_row(row)
 
     def _open_rows(self) -> list[Row]:
-        return [row for row in self.rows.values() if _is_sound(row)]
+        return [row for row in self.rows.values() if row.state == "measured"]
 
     def answer_all(self) -> None:
         """Takes parity, accuracy, size and what ran, of every candidate that lacks them."""
@@ -265,10 +265,6 @@ class _Run:
         return dataclasses.replace(row, work=with_share(row.work, next(alone, None)))
 
 
-def _is_sound(row: Row) -> bool:
-    return row.failure is None and row.skipped is None
-
-
 def summarize(
     timed: Timed, baseline: Timed | None, batch: int, threads: int, settings: Settings
 ) -> LatencyFigures:
@@ -299,7 +295,7 @@ def summarize(
 
 def _median_start(starts: Sequence[Start]) -> Start:
     def median(name: str) -> float:
-        return statistics.median(getattr(start, name) for start in starts)
+        return float(statistics.median(getattr(start, name) for start in starts))
 
     return Start(
         load=median("load"),

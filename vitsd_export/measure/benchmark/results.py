@@ -11,10 +11,12 @@ from typing import Any, Literal
 import pydantic
 from pydantic.dataclasses import dataclass
 
-from vitsd_export._internal.atomic_write import publish, staging
+from vitsd_export._internal.atomic_write import write_file
 from vitsd_export.errors import InputError
 from vitsd_export.runtimes.delegation import Delegation as Delegation
 
+# Format of a candidate that is the Keras model itself.
+KERAS = "keras"
 # Raised when a field changes its meaning or goes; new optional fields leave it.
 SCHEMA_VERSION = 2
 
@@ -43,6 +45,11 @@ class Candidate:
     path: str | None = None
     baseline: str | None = None
     tool: str | None = None
+
+    @property
+    def is_keras(self) -> bool:
+        """Whether it is the Keras model itself, and not an artifact."""
+        return self.format == KERAS
 
 
 @dataclass(frozen=True)
@@ -237,6 +244,13 @@ class Row:
     delegation: Delegation | None = None
     work: Work | None = None
 
+    @property
+    def state(self) -> Literal["measured", "failed", "skipped"]:
+        """What became of the candidate; a failure weighs more than what was measured before it."""
+        if self.failure is not None:
+            return "failed"
+        return "measured" if self.skipped is None else "skipped"
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -312,11 +326,9 @@ def write_results(results: Results, path: Path) -> None:
     """Writes a run as JSON, atomically.
 
     Raises:
-        EnvironmentProblem: If the folder cannot be written to, or the disk is full.
+        EnvironmentProblem: If it cannot be written.
     """
-    with staging(path) as staged:
-        staged.write_bytes(_ADAPTER.dump_json(results, indent=1) + b"\n")
-        publish(staged, path)
+    write_file(path, _ADAPTER.dump_json(results, indent=1) + b"\n")
 
 
 def to_document(results: Results) -> dict[str, Any]:
