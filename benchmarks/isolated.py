@@ -27,12 +27,7 @@ class Made:
 
 
 def run_module(module: str, arguments: Sequence[str], *, timeout: float) -> str | None:
-    """Runs `python -m MODULE ARGUMENTS`, with nothing on the terminal.
-
-    Args:
-        module: Name of the module.
-        arguments: Its arguments.
-        timeout: Seconds after which it is ended.
+    """Runs `python -m MODULE ARGUMENTS`, with nothing on the terminal, for at most some seconds.
 
     Returns:
         None if it went well; else why not, in a line.

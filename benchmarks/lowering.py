@@ -17,14 +17,7 @@ def measure_lowering(
     """Measures a model's artifacts without each rewrite that applies to it, and without any.
 
     A rewrite that needs another is left out with it. A ratio above 1 is what the rewrite gains. The files of
-    the stock converters are candidates of the suite.
-
-    Args:
-        model: Bundled name or file.
-        folder: Where the artifacts go; those that are there already are used again.
-        settings: Options of the run.
-        command: The command line, for the record.
-        progress: Told what is going on, and how far the measurements are.
+    the stock converters are candidates of the suite. Artifacts that are in the folder already are used again.
     """
     from vitsd_export._internal.tensorflow import quiet_converters
     from vitsd_export.workflows.benchmark import measure, prepare

@@ -12,11 +12,11 @@ from benchmarks.baselines.inputs import calibration_images, load_keras
 def convert_with_tensorflow_lite(
     source: str, target: Path, scheme: Literal["float32", "dynamic-int8", "full-int8"]
 ) -> None:
-    """Writes a LiteRT file for one image a call.
+    """Writes a LiteRT file for one image a call: float32 pixels to logits, uint8 to int8 in full-int8.
 
     Args:
         source: The model.
-        target: The file; float32 pixels to logits, uint8 to int8 in full-int8.
+        target: The file.
         scheme: What is quantized: nothing, the weights, or everything, with ranges from bundled training
             images.
     """

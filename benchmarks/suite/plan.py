@@ -92,13 +92,7 @@ def make_candidates(
     make_baselines: Callable[[Sequence[Baseline]], dict[str, Made]],
     make_ours: Callable[[Sequence[Variant]], dict[str, Made]],
 ) -> tuple[tuple[Candidate, ...], dict[str, Row]]:
-    """Makes the files of a plan.
-
-    Args:
-        entries: What is to be measured.
-        model: The Keras model's file.
-        make_baselines: Makes the baselines' files.
-        make_ours: Makes ours.
+    """Makes the files of a plan, with the functions that make files of other tools and of ours.
 
     Returns:
         All candidates, and the rows of those that there is no file of.

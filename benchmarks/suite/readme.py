@@ -54,10 +54,6 @@ _RUNTIMES: Mapping[str, str] = {
 def replace_between_markers(page: str, content: str) -> str:
     """Returns a page with new content between its markers.
 
-    Args:
-        page: Text of the page.
-        content: What goes between the markers.
-
     Raises:
         InputError: If the markers are missing or out of order.
     """
@@ -71,12 +67,7 @@ def replace_between_markers(page: str, content: str) -> str:
 
 
 def summary(accurate: Results, timed: Results) -> str:
-    """Returns the README's table: accuracy of the trained model, size and time of the larger one.
-
-    Args:
-        accurate: Run of the trained model.
-        timed: Run of the larger model.
-    """
+    """Returns the README's table: accuracy of the trained model, size and time of the larger one."""
     top1, figures = _by_name(accurate), _by_name(timed)
     table = build(
         "summary",

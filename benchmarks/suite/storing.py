@@ -35,13 +35,10 @@ SAMPLES = 51
 def store_and_write(
     sources: list[Path], stored: tuple[Path, ...], *, readme: Path, benchmarks: Path
 ) -> None:
-    """Stores runs, reduced, and writes the tables of what is stored.
+    """Stores runs, reduced, and writes the tables of what is stored between the markers of both pages.
 
     Args:
         sources: Runs to store, in the order of `stored`; what is stored stays where there is none.
-        stored: Where they are kept.
-        readme: The README, with the markers of its table.
-        benchmarks: The page of all tables, with their markers.
 
     Raises:
         InputError: If a run cannot be read, there are too many, or a page has no markers.
@@ -58,11 +55,7 @@ def store_and_write(
 
 
 def reduce(results: Results) -> Results:
-    """Returns a run without thumbnails, and with quantiles in place of many samples.
-
-    Args:
-        results: The run; its settings tell what was done.
-    """
+    """Returns a run without thumbnails, and with quantiles in place of many samples."""
     rows = tuple(_reduce_row(row) for row in results.rows)
     settings = {**results.settings, "samples": f"at most {SAMPLES} quantiles of each setting's"}
     return dataclasses.replace(results, rows=rows, settings=settings)

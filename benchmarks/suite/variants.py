@@ -55,11 +55,7 @@ QUICK = tuple(
 
 
 def all_variants(head_rank: int | None = None) -> tuple[Variant, ...]:
-    """Returns every scheme of every format.
-
-    Args:
-        head_rank: Adds int8 with a head of this rank.
-    """
+    """Returns every scheme of every format, and int8 with a head of a rank if there is one."""
     found = []
     for format in _FORMATS:
         schemes = schemes_of(format)

@@ -141,17 +141,9 @@ def keeps_low_rank(parity: Parity) -> bool:
 
 
 def check_parity(parity: Parity, scheme: str, *, low_rank: bool = False) -> Verification:
-    """Holds a comparison against the gate of a numeric scheme.
+    """Holds a comparison against the gate of a numeric scheme; see `gate_for`.
 
     Every check is made, also after one has failed. All numbers must be finite whatever the scheme.
-
-    Args:
-        parity: The comparison.
-        scheme: As `gate_for` takes it.
-        low_rank: As `gate_for` takes it.
-
-    Raises:
-        UsageError: If no gate is known for the scheme.
     """
     checks, skipped = _checks(parity, gate_for(scheme, low_rank=low_rank))
     return Verification(scheme, parity.images, tuple(checks), parity, tuple(skipped))

@@ -239,8 +239,8 @@ def compare_results(
     Args:
         old: The run to compare with.
         new: The run in question.
-        tolerance: Relative change of times and sizes that is let pass, 0.1 for a tenth.
-        accuracy_tolerance: Loss of accuracy or agreement that is let pass, in percentage points.
+        tolerance: Relative change of times and sizes that is accepted, 0.1 for a tenth.
+        accuracy_tolerance: Loss of accuracy or agreement that is accepted, in percentage points.
 
     Raises:
         UsageError: If a tolerance is negative or not finite.

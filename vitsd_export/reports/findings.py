@@ -15,12 +15,7 @@ from vitsd_export.reports.wording import (
 
 
 def findings(results: Results, setting: Setting | None) -> list[str]:
-    """Returns the sentences; those about latency are of one setting.
-
-    Args:
-        results: The run.
-        setting: Threads and images a call; None where no latency was measured.
-    """
+    """Returns the sentences; those about latency are of one setting, if there is any."""
     if not results.rows:
         return ["No candidate was measured."]
     states = Counter(row.state for row in results.rows)

@@ -57,18 +57,11 @@ class Picture:
 
 
 def write_plots(results: Results, folder: Path) -> tuple[Path, ...]:
-    """Writes the pictures at the fewest threads and images a call that were measured.
+    """Writes the pictures at the fewest threads and images a call that were measured; returns their files.
 
     `pareto.png`: accuracy against latency, a disc's area the size of its file. `ratios.png`: the time of each
     candidate by that of its baseline, with the interval. `roofline.png`: the share of the roofline.
     One that has nothing to show is not written.
-
-    Args:
-        results: The run.
-        folder: An existing folder.
-
-    Returns:
-        The files written.
 
     Raises:
         EnvironmentProblem: If matplotlib is missing, or a file cannot be written.

@@ -359,9 +359,9 @@ def build(
     """Returns a table without the columns that say nothing in any row; None without rows.
 
     Args:
-        key: Identifier.
+        key: Identifier, unique in a report.
         title: What the rows are about.
-        columns: The columns, each with its cells.
+        columns: The columns, each with the function that makes its cells.
         items: One for each row.
         note: A sentence below.
     """

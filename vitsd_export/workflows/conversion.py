@@ -36,16 +36,13 @@ class Conversion:
         images: ImageDataset | None = None,
         method: Method = "minmax",
     ) -> FittedLayers | None:
-        """Writes a bare artifact.
+        """Writes a bare artifact; returns what the images decided, if there were any.
 
         Args:
             target: What to make.
             path: Where to write it, whatever the target says.
             images: Calibration images, if the scheme needs any.
             method: How ranges follow from activations.
-
-        Returns:
-            What the images decided, if there were any.
 
         Raises:
             UsageError: If the scheme cannot be expressed for this model.

@@ -186,8 +186,7 @@ def export(
     Raises:
         UsageError: If the target cannot be expressed.
         InputError: If the model or the calibration images cannot be used.
-        VerificationError: If the artifact does not answer as the model does; the old file, if there
-            is one, is left as it was.
+        VerificationError: If the answers differ from the model's; an old file is left as it was.
         EnvironmentProblem: If the artifact cannot be written.
     """
     check(target)

@@ -8,11 +8,11 @@ from vitsd_export.data.sample import choose_images
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import InputError
 from vitsd_export.measure.layer_error import Sensitivity, measure_sensitivity
-from vitsd_export.measure.tensor_readers import GraphReader, TensorReader, open_reader
+from vitsd_export.measure.tensor_readers import READERS, GraphReader, TensorReader, open_reader
 from vitsd_export.runtimes import open_runner
 from vitsd_export.sources.location import locate
 
-_ARTIFACTS = (".onnx", ".tflite")
+_ARTIFACTS = tuple(form.suffix for form in READERS)
 
 
 def artifact_sensitivity(

@@ -53,11 +53,7 @@ class CompressedHeads:
         self._made: dict[tuple[int | Literal["auto"], CalibrationSource], CompressedHead] = {}
 
     def get(self, rank: int | Literal["auto"], source: CalibrationSource) -> CompressedHead:
-        """Returns the model with a head of a rank.
-
-        Args:
-            rank: As `compress_head` takes it.
-            source: Training images that choose directions and rank.
+        """Returns the model with a head of a rank, whose directions training images choose.
 
         Raises:
             UsageError: If the model is not lowered, or the rank makes no layer smaller.

@@ -84,21 +84,7 @@ class PreparedModel:
     def convert(
         self, target: Target, path: Path, images: ImageDataset | None, source: CalibrationSource
     ) -> FittedLayers | None:
-        """Writes a bare artifact: no manifest, nothing proven.
-
-        Args:
-            target: What to make.
-            path: Where to write it, whatever the target says.
-            images: Calibration images, if the scheme needs any.
-            source: Where these come from.
-
-        Returns:
-            What the images decided, if there were any.
-
-        Raises:
-            UsageError: If the target cannot be expressed.
-            InputError: If the model or the images cannot be used.
-        """
+        """Writes a bare artifact: no manifest, nothing proven; see `Conversion.write`."""
         conversion = self._conversion
         if target.head_rank is not None:
             conversion = self._heads.get(target.head_rank, source.fitting(self.labels)).conversion

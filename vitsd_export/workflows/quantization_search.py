@@ -13,7 +13,7 @@ from vitsd_export import __version__
 from vitsd_export.artifact.formats import FORMATS, ONNX
 from vitsd_export.artifact.manifest import Format
 from vitsd_export.errors import UsageError
-from vitsd_export.measure.accuracy import count_top_k
+from vitsd_export.measure.accuracy import hits_top_k
 from vitsd_export.measure.benchmark.latency import time_alternating
 from vitsd_export.quantization.calibration.held_out import TrainingImages
 from vitsd_export.quantization.calibration.images import CalibrationSource
@@ -234,7 +234,7 @@ class _Trials(contextlib.ExitStack):
         largest = expected.max(axis=1)
         return Figures(
             images=len(data),
-            correct=None if labels is None else count_top_k(probabilities, labels),
+            correct=None if labels is None else int(hits_top_k(probabilities, labels).sum()),
             agreeing=int(np.count_nonzero(named == expected.argmax(axis=1))),
             expected_loss=float((largest - expected[np.arange(len(named)), named]).mean()),
             latency_ratio=ratio,

@@ -97,12 +97,9 @@ def judge(
     *,
     low_rank: bool = False,
 ) -> Verification:
-    """Checks an artifact's answers against the gates of its scheme.
+    """Checks an artifact's answers, [N, classes] float32, against the gate of its scheme.
 
     Args:
-        probabilities: [N, classes] float32, the artifact's answers to the reference's images.
-        reference: The Keras model's answers.
-        scheme: Decides the limits.
         labels: Class names of the model; accuracy is measured where they are those of the images.
         low_rank: Whether the artifact's head is of low rank.
     """

@@ -48,13 +48,6 @@ def ask_candidate(
 ) -> Answered:
     """Lets a candidate answer all images, on the most threads of the settings.
 
-    Args:
-        candidate: With a path.
-        images: [N, size, size, 3].
-        classes: Number of the model's classes.
-        settings: Options.
-        progress: Called with the number of images that have been answered.
-
     Raises:
         WorkerFailed: If it fails in any way.
         RuntimeMissing: If its runtime is not installed.

@@ -8,15 +8,10 @@ from vitsd_export.measure.benchmark.results import Candidate
 def group_by_memory(
     candidates: Sequence[Candidate], needs: Mapping[str, int], memory: int
 ) -> list[list[Candidate]]:
-    """Returns groups whose needs add up to no more than the memory; a candidate stays with its baseline.
+    """Returns groups whose needs add up to no more than the memory, both in bytes.
 
     Candidates with one baseline are one family, which is never split: a family that is too large is a group
-    of its own.
-
-    Args:
-        candidates: A `baseline` that is not among them counts for nothing.
-        needs: Bytes by name.
-        memory: Bytes.
+    of its own. A `baseline` that is not among the candidates counts for nothing.
     """
     by_name = {candidate.name: candidate for candidate in candidates}
     families: dict[str, list[Candidate]] = {}

@@ -53,11 +53,11 @@ def time_alternating(
 
     Args:
         calls: What to time, by name.
-        rounds: Times each is timed.
-        warmup: Times each is called before that.
+        rounds: How often each is timed, at least once.
+        warmup: How often each is called before that.
 
     Raises:
-        UsageError: If `rounds` is below 1 or `warmup` below 0.
+        UsageError: If `rounds` or `warmup` is too small.
     """
     if rounds < 1 or warmup < 0:
         raise UsageError(

@@ -18,13 +18,7 @@ _LENGTHS = struct.Struct("<II")
 def write_message(
     stream: BinaryIO, message: dict[str, Any], array: np.ndarray | None = None
 ) -> None:
-    """Writes a message.
-
-    Args:
-        stream: A pipe, binary.
-        message: Plain values.
-        array: Numbers that go with it.
-    """
+    """Writes plain values, and numbers that go with them, to a pipe."""
     text = json.dumps(message).encode()
     data = b""
     if array is not None:

@@ -65,7 +65,7 @@ def time_side_by_side(
     settings: Settings,
     progress: Callable[[str, float], None],
 ) -> list[Timed]:
-    """Times candidates at one number of threads and every batch size.
+    """Times candidates at one number of threads and every batch size; returns the times in their order.
 
     Args:
         candidates: Those whose times are compared.
@@ -73,9 +73,6 @@ def time_side_by_side(
         images: [largest batch, size, size, 3] uint8.
         settings: Options.
         progress: Called with what is going on and the expected seconds that it took.
-
-    Returns:
-        The times in the order of the candidates.
     """
     everyone = [Timed(candidate) for candidate in candidates]
     draws = random.Random(settings.seed)

@@ -87,11 +87,7 @@ class Settings:
 
     @classmethod
     def quick(cls, **changes: Any) -> Self:
-        """Returns the settings of a short look: one image a call, one thread, two launches.
-
-        Args:
-            **changes: Settings that differ from that.
-        """
+        """Returns the settings of a short look: one image a call, one thread, two launches."""
         short: dict[str, Any] = {
             "batches": (1,),
             "threads": (1,),

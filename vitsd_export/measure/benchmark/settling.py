@@ -18,14 +18,7 @@ _BLIND_SECONDS = 0.05
 
 
 def settle(pid: int) -> float:
-    """Waits until a process uses next to no time of the processor.
-
-    Args:
-        pid: Number of the process.
-
-    Returns:
-        Seconds waited.
-    """
+    """Waits until a process uses next to no time of the processor; returns the seconds."""
     start = time.perf_counter()
     before = _busy_seconds(pid)
     if before is None:

@@ -91,10 +91,7 @@ class WorkerProcess:
                 return
 
     def prepare(self, runtime: str, threads: int) -> dict[str, str]:
-        """Lets it import a runtime.
-
-        Returns:
-            Versions of its packages.
+        """Lets it import a runtime; returns the versions of its packages.
 
         Raises:
             RuntimeMissing: If it is not installed.
