@@ -113,7 +113,7 @@ def _run(command: list[str], environment: dict[str, str]) -> float:
     """Runs a command; returns its peak memory in megabytes."""
     nowhere = subprocess.DEVNULL
     process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere, env=environment)
-    # Popen.wait tells nothing about memory.
+    # Popen.wait does not report memory.
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

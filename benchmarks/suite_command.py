@@ -161,8 +161,8 @@ def _run(requests: "list[Request]") -> "Results":
         print(f"The page: {request.output / 'index.html'}")
         if results.finished is None:
             _print_progress(
-                f"interrupted; what was measured is in {request.output}. The same command goes on from "
-                "there, with --fresh it begins anew."
+                f"interrupted; what was measured is in {request.output}. The same command resumes "
+                "it; with --fresh it starts over."
             )
             raise typer.Exit(_INTERRUPTED)
         if all(row.parity is None for row in results.rows):

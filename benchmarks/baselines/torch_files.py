@@ -21,7 +21,7 @@ _CHECKED_IMAGES = 64
 
 
 def write_torch(source: str, target: Path) -> None:
-    """Writes the network of a Keras model with its hyperparameters, as `torch.save` does; see `equal_network`."""
+    """Writes the network with its hyperparameters, as `torch.save` does; see `equal_network`."""
     import torch
 
     network = equal_network(source)

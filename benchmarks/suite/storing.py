@@ -63,7 +63,7 @@ def reduce(results: Results) -> Results:
 
 def _reduce_row(row: Row) -> Row:
     parity = None if row.parity is None else dataclasses.replace(row.parity, worst=())
-    # Where files lay tells nothing elsewhere.
+    # Paths mean nothing on another machine.
     path, failure = row.candidate.path, row.failure
     if path is not None and failure is not None:
         failure = failure.replace(path, Path(path).name)
@@ -78,5 +78,5 @@ def _reduce_latency(figures: LatencyFigures) -> LatencyFigures:
     samples = figures.samples
     if len(samples) > SAMPLES:
         samples = tuple(map(float, np.quantile(samples, np.linspace(0, 1, SAMPLES))))
-    # A microsecond is below what a clock tells of a call.
+    # A microsecond is below the resolution of a call's time.
     return dataclasses.replace(figures, samples=tuple(round(value, 3) for value in samples))

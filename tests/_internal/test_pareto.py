@@ -13,6 +13,7 @@ def test_front_is_what_no_other_beats() -> None:
     assert pareto_front(points) == [(1.0, -0.5), (2.0, -0.8), (3.0, -0.9)]
 
 
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.too_slow])
 @hypothesis.given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1))
 def test_front_beats_all_others(points: list[tuple[int, int]]) -> None:
     front = pareto_front(points)

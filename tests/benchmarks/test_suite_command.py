@@ -65,7 +65,7 @@ def test_file_that_is_no_result_is_refused(tmp_path: Path) -> None:
     old.write_text('{"rows": []}', encoding="utf-8")
     result = _benchmarks("--compare", old, "--output", tmp_path)
     assert result.returncode == 3
-    assert "is no benchmark result" in result.stderr
+    assert "is not a benchmark result" in result.stderr
 
 
 def test_missing_data_folder_is_refused(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_benchmarks_take_the_sample_that_fits(
 
 
 def test_a_search_and_a_head_take_the_sample_that_fits(case: tuple[Path, Path, str]) -> None:
-    images = Export(case[0]).training_images(CalibrationSource())
+    images = Export(case[0]).prepared.training_images(CalibrationSource())
     assert images.held_out.source == "bundled CIFAR-100 sample (calibration)"
     assert (len(images.calibration), len(images.held_out)) == (512, 488)
 

@@ -245,7 +245,7 @@ def test_the_state_of_another_model_is_not_taken(tmp_path: Path) -> None:
     assert "measured before" in told[0]
     told.clear()
     run(state=state, identity={"model": "two", "path": Path("/x")}, progress=told.append)
-    assert "starts anew" in told[0]
+    assert "is not used" in told[0]
     assert json.loads(state.read_text())["identity"]["model"] == "two"
 
 

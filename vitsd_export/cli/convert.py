@@ -30,7 +30,7 @@ def convert(
         print_json(converted.to_dict())
         return
     print(
-        f"{output}: {converted.form}, {megabytes(converted.bytes)}, answers as the source does (largest "
+        f"{output}: {converted.form}, {megabytes(converted.bytes)}, same answers as the source (largest "
         f"difference {converted.difference:.1e})"
     )
     print(f"Next: vitsd-export onnx --model {output}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from vitsd_export._internal.progress import Progress
 
-# Seconds between two lines where there is no terminal to draw a bar on.
+# Seconds between two lines without a terminal.
 _SECONDS_BETWEEN_LINES = 10.0
 
 

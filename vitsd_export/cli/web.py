@@ -35,7 +35,7 @@ def web(
     from vitsd_export.deploy.web_site import write_site
 
     with contextlib.ExitStack() as stack:
-        # First, so that a port in use is told before anything is written.
+        # First, so that a port in use is reported before anything is written.
         server = stack.enter_context(SiteServer(output, port)) if serve else None
         site = write_site(artifact, output, runtime=runtime, force=force)
         if State.json:

@@ -76,7 +76,7 @@ class Verification:
         checks: Every check that was made, in the order to show them.
         parity: The figures the checks were made on.
         skipped: Checks of the gate that could not be made, each with the reason.
-        data: What the images are, as `ImageDataset.describe` tells it.
+        data: What the images are: see `ImageDataset.describe`.
     """
 
     scheme: str

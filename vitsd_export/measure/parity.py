@@ -99,7 +99,7 @@ class Parity:
 
 
 def kl_divergences(reference_probabilities: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Returns the Kullback–Leibler divergence of each image's answer from the reference's, [N] float64, in nats.
+    """Returns the Kullback–Leibler divergence of each answer from the reference's, [N] float64, in nats.
 
     Sum over the classes of p·log(p/q), p the reference's, in float64; NaN where an answer is not finite. An
     answer that rounds to 0 would make it infinite, which integers do all the time: it counts as what the
@@ -153,7 +153,7 @@ def compare(
     images, classes = reference_probabilities.shape
     if probabilities.shape[1] != classes:
         raise InputError(
-            f"The artifact tells {probabilities.shape[1]} classes apart and the reference model "
+            f"The artifact has {probabilities.shape[1]} classes and the reference model "
             f"{classes}: it does not come from this model. Name the model it was exported from."
         )
     if len(probabilities) != images or not images:

@@ -41,12 +41,7 @@ class TensorReader(Protocol):
 
 
 class GraphReader:
-    """A lowered graph in float32.
-
-    Attributes:
-        names: Of its dense layers, as `dense_layers` tells them.
-        candidates: The same.
-    """
+    """A lowered graph in float32; names are those of its dense layers, as `dense_layers` has them."""
 
     def __init__(self, graph: Graph) -> None:
         """Takes a graph; no file is made for it."""
@@ -63,12 +58,7 @@ class GraphReader:
 
 
 class LiteRTReader:
-    """A .tflite file in LiteRT's own kernels: XNNPACK keeps no tensors to be read.
-
-    Attributes:
-        names: Of the outputs of its operators with trained weights.
-        candidates: The same.
-    """
+    """A .tflite file in LiteRT's own kernels: XNNPACK keeps no tensors to be read."""
 
     def __init__(self, path: Path) -> None:
         """Opens a file that is known to be sound.
@@ -135,12 +125,7 @@ class LiteRTReader:
 
 
 class OnnxReader:
-    """An ONNX file in onnxruntime, with more outputs than it declares.
-
-    Attributes:
-        names: Of the outputs of its operators with weights.
-        candidates: Of the outputs of all operators.
-    """
+    """An ONNX file in onnxruntime, with more outputs than it declares."""
 
     def __init__(self, path: Path) -> None:
         """Opens a file that is known to be sound."""

@@ -290,7 +290,7 @@ def _read_state(
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if {key: document[key] for key in described} != described:
-            progress(f"{path} is of another search, and starts anew")
+            progress(f"{path} is of another search and is not used")
             return []
         trials = [
             Trial(

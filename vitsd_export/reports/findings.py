@@ -31,8 +31,10 @@ def findings(results: Results, setting: Setting | None) -> list[str]:
         )
         verdicts = Counter(figures.verdict for figures, _ in timed if figures.verdict is not None)
         if verdicts:
-            told = [f"{verdicts[name]} {word}" for name, word in VERDICTS.items() if verdicts[name]]
-            sentences.append(f"Compared with their baselines: {', '.join(told)}.")
+            words = [
+                f"{verdicts[name]} {word}" for name, word in VERDICTS.items() if verdicts[name]
+            ]
+            sentences.append(f"Compared with their baselines: {', '.join(words)}.")
     shares = [
         (row.work.share, row)
         for row in measured

@@ -8,7 +8,6 @@ class Column:
     """A column.
 
     Attributes:
-        title: Its heading.
         is_number: Whether it is aligned and sorted as numbers.
         explanation: What the figure is, where the heading cannot say it.
     """

@@ -378,7 +378,7 @@ def build(
 
 
 def _by_class(row: Row) -> dict[tuple[str, int], tuple[Interval, int]]:
-    """Returns accuracies by label and place: two classes may bear the same name."""
+    """Returns accuracies by label and place: two classes may have the same name."""
     if row.accuracy is None:
         return {}
     return {

@@ -18,7 +18,7 @@ from vitsd_export.data.labels import default_labels
 from vitsd_export.data.sample import SAMPLE_TITLES, choose_images
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import UsageError
-from vitsd_export.measure.benchmark.engine import Workload, run_engine
+from vitsd_export.measure.benchmark.engine import Conditions, run_engine
 from vitsd_export.measure.benchmark.machine import describe_machine
 from vitsd_export.measure.benchmark.results import KERAS, Candidate, Results, Row
 from vitsd_export.measure.benchmark.settings import Settings
@@ -221,7 +221,7 @@ def measure(
     speed = alone[0] if alone else None
     measured = run_engine(
         [candidate for candidate in candidates if candidate.name not in lost],
-        Workload(images, bench.class_names, answers.probabilities, settings, speed),
+        Conditions(images, bench.class_names, answers.probabilities, settings, speed),
         done=done,
         on_row=keep,
         progress=progress,

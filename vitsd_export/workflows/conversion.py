@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 
 
 class Conversion:
-    """Conversions of one graph, which share its float32 files where these take long to make.
-
-    Args:
-        graph: What is converted.
-        progress: Called with what is going on.
-    """
+    """Conversions of one graph, which share its float32 files where these take long to make."""
 
     def __init__(self, graph: "InferenceGraph", progress: Callable[[str], None]) -> None:
         self._graph = graph

@@ -55,7 +55,7 @@ def convert_model(
     progress: Callable[[str], None] = lambda _: None,
     **options: Unpack[LoadingOptions],
 ) -> Converted:
-    """Writes a trained model as a .keras file for inference, and checks that it answers as the source does.
+    """Writes a trained model as a .keras file for inference, and checks that both give the same answers.
 
     Args:
         source: What `load_model` takes.
@@ -67,7 +67,7 @@ def convert_model(
     Raises:
         UsageError: If the output is no .keras file, or options contradict the source.
         InputError: If the source cannot be used, or is a bare graph, of which Keras cannot make layers.
-        VerificationError: If the file does not answer as the source does.
+        VerificationError: If the answers of the file and the source differ.
         EnvironmentProblem: If it cannot be written.
     """
     if output.suffix != ".keras":
@@ -111,7 +111,7 @@ def convert_model(
         difference = _difference(loaded.model, again.model, images)
         if not difference <= _LARGEST_DIFFERENCE:
             raise VerificationError(
-                f"{output} was not written: read again, it answers otherwise than {loaded.path} (by "
+                f"{output} was not written: read again, its answers differ from those of {loaded.path} (by "
                 f"{difference:.2g}). A layer of the model does not save all that it needs."
             )
         size = staged.stat().st_size

@@ -26,24 +26,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CompressedHead:
-    """A model with another head.
-
-    Attributes:
-        conversion: Writes artifacts of it.
-        compression: What became of the head.
-    """
+    """A model with another head: what writes artifacts of it, and what became of the head."""
 
     conversion: Conversion
     compression: "HeadCompression"
 
 
 class CompressedHeads:
-    """Heads of one model, each made once.
-
-    Args:
-        graph: The model.
-        progress: Called with what is going on.
-    """
+    """Heads of one model, each made once."""
 
     def __init__(self, graph: "InferenceGraph", progress: Callable[[str], None]) -> None:
         self._graph = graph

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from vitsd_export.quantization.calibration.held_out import TrainingImages
     from vitsd_export.quantization.low_rank.heads import HeadCompression
 
-Progress = Callable[[str], None]
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PreparedModel:
@@ -41,7 +39,7 @@ class PreparedModel:
     reference: Reference
     graph: "InferenceGraph"
     labels: tuple[str, ...]
-    progress: Progress
+    progress: Callable[[str], None]
 
     @functools.cached_property
     def answers(self) -> ReferenceAnswers:

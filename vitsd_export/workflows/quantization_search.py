@@ -39,8 +39,6 @@ _ROUNDS = 60
 # Images that the most sensitive layers are found by: their order needs no more.
 _SENSITIVITY_IMAGES = 256
 
-Progress = Callable[[str], None]
-
 
 @dataclasses.dataclass(frozen=True)
 class Quantized:
@@ -94,7 +92,7 @@ def quantize_model(
     model: str | Path,
     request: SearchRequest,
     *,
-    progress: Progress = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
     **options: Unpack[LoadingOptions],
 ) -> Quantized:
     """Finds the artifact that is fastest or smallest within a loss of accuracy, and writes it.
@@ -122,7 +120,7 @@ def quantize_model(
         check(Target(form, request.output, scheme))
     export = Export(model, progress=progress, **options)
     with tempfile.TemporaryDirectory(prefix="vitsd-export-") as folder:
-        images = export.training_images(source)
+        images = export.prepared.training_images(source)
         with _Trials(export.prepared, request, images, Path(folder)) as trials:
             outcome = search(
                 trials.measure,

@@ -1,4 +1,4 @@
-"""Proof that an artifact answers as the Keras model it came from."""
+"""Comparison of artifacts with the Keras model they came from."""
 
 import contextlib
 import dataclasses
@@ -78,12 +78,7 @@ class Reference:
 
 @dataclasses.dataclass(frozen=True)
 class ReferenceAnswers:
-    """What the Keras model says about a set of images.
-
-    Attributes:
-        data: The images.
-        probabilities: [N, classes] float32.
-    """
+    """What the Keras model says about a set of images: `probabilities` are [N, classes] float32."""
 
     data: ImageDataset
     probabilities: np.ndarray
@@ -152,7 +147,7 @@ def verify_all(
         reference: The model; the bundled one that the artifacts name when None.
         data: Test images: `sample` (bundled; see `choose_images`), `cifar10`, `cifar100`, or a folder.
         data_dir: Where CIFAR lies if `data` is its name.
-        scheme: Whose limits apply; each artifact's own, or float32 where it tells none, when None.
+        scheme: Whose limits apply; each artifact's own, or float32 without a manifest, when None.
         progress: Called with what is going on.
         **loading: How the reference is loaded.
 
@@ -201,7 +196,7 @@ def verify_all(
                     answers,
                     gate,
                     labels,
-                    low_rank=_has_low_rank(runner),
+                    low_rank=has_low_rank_head(runner.manifest),
                 )
                 same = None
                 if runner.manifest is not None:
@@ -210,9 +205,9 @@ def verify_all(
     return [results[path] for path in artifacts]
 
 
-def _has_low_rank(runner: Runner) -> bool:
-    head = runner.manifest.options.get("head", {}) if runner.manifest else {}
-    return head.get("rank") is not None
+def has_low_rank_head(manifest: Manifest | None) -> bool:
+    """Returns whether an artifact's head is a product of two smaller layers."""
+    return manifest is not None and manifest.options.get("head", {}).get("rank") is not None
 
 
 def bundled_source(path: Path, manifest: Manifest | None) -> str:

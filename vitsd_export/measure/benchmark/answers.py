@@ -80,7 +80,7 @@ def _delegation(process: WorkerProcess) -> Delegation | None:
     try:
         reported, _ = process.ask("telling what ran", "delegation")
     except WorkerFailed as error:
-        # It has answered: that it cannot say how is no failure of the artifact.
+        # The artifact works: a runtime that cannot report what ran is not its failure.
         return Delegation("unknown", None, None, None, str(error))
     return None if reported["delegation"] is None else Delegation(**reported["delegation"])
 

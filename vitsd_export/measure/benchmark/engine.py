@@ -29,15 +29,15 @@ from vitsd_export.measure.benchmark.worker_process import RuntimeMissing, Worker
 
 # Share of the free memory that processes side by side may take.
 _SHARE_OF_MEMORY = 0.6
-# Bytes a candidate is taken to need before it has told.
+# Bytes that a candidate is assumed to need before it was measured.
 _GUESSED_BYTES = 1 << 30
 # Images a second, for the progress bar before anything is known.
 _EXPECTED_SPEED = 300.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Workload:
-    """What every candidate is measured on.
+class Conditions:
+    """The conditions of all measurements of a run.
 
     Attributes:
         images: [N, size, size, 3], of the size that the model takes. With labels of `class_names`,
@@ -68,7 +68,7 @@ class Workload:
 
 def run_engine(
     candidates: Sequence[Candidate],
-    workload: Workload,
+    conditions: Conditions,
     *,
     done: Mapping[str, Row] | None = None,
     on_row: Callable[[Row], None] = lambda row: None,
@@ -81,7 +81,7 @@ def run_engine(
 
     Args:
         candidates: What to measure; the names are unique, and a `baseline` is one of them.
-        workload: What they are measured on.
+        conditions: The same for all.
         done: Rows of an earlier run by the candidate's name. What they hold is not measured again.
         on_row: Called with a candidate's row whenever it has grown: after parity and accuracy, and after
             the times at each number of threads. The last call carries the final row.
@@ -104,9 +104,9 @@ def run_engine(
             raise UsageError(
                 f"{candidate.name!r} is to be compared with {candidate.baseline!r}, which is not in the run."
             )
-    run = _Run(candidates, workload, done or {}, on_row, progress)
+    run = _Run(candidates, conditions, done or {}, on_row, progress)
     run.answer_all()
-    for threads in workload.settings.threads:
+    for threads in conditions.settings.threads:
         run.time_all(threads)
     return tuple(run.rows.values())
 
@@ -117,7 +117,7 @@ class _Run:
     def __init__(
         self,
         candidates: Sequence[Candidate],
-        workload: Workload,
+        conditions: Conditions,
         done: Mapping[str, Row],
         on_row: Callable[[Row], None],
         progress: Progress,
@@ -127,7 +127,7 @@ class _Run:
             old = done.get(candidate.name)
             kept = old is not None and old.candidate == candidate and old.state == "measured"
             self.rows[candidate.name] = old if kept and old is not None else Row(candidate)
-        self._workload, self._settings = workload, workload.settings
+        self._conditions, self._settings = conditions, conditions.settings
         self._on_row, self._progress = on_row, progress
         self._resident: dict[str, int] = {}
         self._behind = 0.0
@@ -146,7 +146,7 @@ class _Run:
         return total
 
     def _expected_answering(self, row: Row) -> float:
-        images = self._workload.images
+        images = self._conditions.images
         return expected_start(row.candidate.runtime) + len(images) / _EXPECTED_SPEED
 
     def _tell(self, message: str, seconds: float = 0.0) -> None:
@@ -165,7 +165,7 @@ class _Run:
         for row in self._open_rows():
             if row.parity is None:
                 name = row.candidate.name
-                self._tell(f"{name}: answering {len(self._workload.images)} images")
+                self._tell(f"{name}: answering {len(self._conditions.images)} images")
                 self._keep(self._answered(row))
                 self._tell(name, self._expected_answering(row))
 
@@ -180,8 +180,8 @@ class _Run:
             row = dataclasses.replace(row, size=measure_size(path))
             answered = ask_candidate(
                 candidate,
-                self._workload.images,
-                len(self._workload.class_names),
+                self._conditions.images,
+                len(self._conditions.class_names),
                 self._settings,
                 lambda count: self._tell(f"{candidate.name}: {count} images"),
             )
@@ -193,20 +193,20 @@ class _Run:
         return self._with_answers(row, answered)
 
     def _with_answers(self, row: Row, answered: Answered) -> Row:
-        load = self._workload
+        given = self._conditions
         accuracy = work = None
-        if load.images.labels_for(load.class_names) is not None:
-            accuracy = accuracy_figures(answered.probabilities, load.images)
+        if given.images.labels_for(given.class_names) is not None:
+            accuracy = accuracy_figures(answered.probabilities, given.images)
         if answered.products is not None:
-            work = work_of(answered.products, answered.constants, load.speed)
+            work = work_of(answered.products, answered.constants, given.speed)
         return dataclasses.replace(
             row,
             versions=answered.versions,
             parity=parity_figures(
-                load.reference,
+                given.reference,
                 answered.probabilities,
-                load.images,
-                load.class_names,
+                given.images,
+                given.class_names,
                 self._settings.worst,
             ),
             accuracy=accuracy,
@@ -234,7 +234,7 @@ class _Run:
         }
         # What has failed takes no more time.
         self._ahead = self._behind + self._expected_seconds()
-        pixels = self._workload.images.images
+        pixels = self._conditions.images.images
         images = np.resize(pixels, (max(self._settings.batches), *pixels.shape[1:]))
         for group in group_by_memory(wanted, needs, memory):
             everyone = time_side_by_side(group, threads, images, self._settings, self._tell)

@@ -31,10 +31,10 @@ def write_message(
 
 
 def read_message(stream: BinaryIO) -> tuple[dict[str, Any], np.ndarray | None] | None:
-    """Reads a message; None at the end of the stream, also amid a message.
+    """Reads a message; None at the end of the stream, also in the middle of a message.
 
     Raises:
-        ValueError: If what comes is no message.
+        ValueError: If it is not a message.
     """
     head = stream.read(_LENGTHS.size)
     if len(head) < _LENGTHS.size:

@@ -30,7 +30,7 @@ class Candidate:
         runtime: Key of the runner: `onnxruntime`, `litert`, `litert-no-xnnpack`, `saved_model`,
             `keras-tensorflow`, `keras-jax`, or that of a runner found by its entry point.
         format: `onnx`, `tflite`, `saved_model`, `keras`, `torch`.
-        scheme: Numeric scheme, such as `int8`; None where nobody says it.
+        scheme: Numeric scheme, such as `int8`; None if unknown.
         origin: `ours`, or `stock` for what another tool made.
         path: The file or folder; None for a model that has none.
         baseline: Name of the candidate that its times are divided by; None for a baseline itself.
@@ -96,10 +96,8 @@ class WorstImage:
         max_abs_difference: Largest difference of two probabilities.
         kl: Kullback–Leibler divergence of the artifact's answer from the reference's, in nats.
         label: Its class; None without labels.
-        reference_label: What the reference names first, and its probability.
-        reference_probability: See above.
-        answer_label: What the artifact names first, and its probability.
-        answer_probability: See above.
+        reference_label: What the reference names first, with `reference_probability`.
+        answer_label: What the artifact names first, with `answer_probability`.
         thumbnail: PNG of the image, in base64.
     """
 
@@ -353,7 +351,7 @@ def read_results(path: Path) -> Results:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"{path} is no benchmark result of this version ({place}: {first['msg']}). Give a "
+            f"{path} is not a benchmark result of this version ({place}: {first['msg']}). Give a "
             "results.json that `vitsd-export benchmark` or `python -m benchmarks` wrote."
         ) from error
     if results.schema_version != SCHEMA_VERSION:

@@ -52,8 +52,7 @@ class Timed:
 class _Racer:
     timed: Timed
     process: WorkerProcess
-    load: dict[str, float]
-    first: float
+    start: Start
     lead: int = 1
     samples: dict[int, list[float]] = dataclasses.field(default_factory=dict)
 
@@ -126,7 +125,9 @@ def _launch(
     first, _ = process.ask("running the first inference", "first")
     for batch in settings.batches:
         timed.inferences[batch] = -(-batch // (load["fixed_batch"] or batch))
-    return _Racer(timed, process, load, first["first"])
+    # Its memory after the inferences is not known yet.
+    start = Start(load["load"], first["first"], load["rss_before"], load["rss_load"], 0)
+    return _Racer(timed, process, start)
 
 
 def _remember(racers: Sequence[_Racer]) -> Iterator[_Racer]:
@@ -134,15 +135,8 @@ def _remember(racers: Sequence[_Racer]) -> Iterator[_Racer]:
     for racer in racers:
         with _recorded(racer.timed):
             memory, _ = racer.process.ask("reporting its memory", "memory")
-            racer.timed.starts.append(
-                Start(
-                    load=racer.load["load"],
-                    first=racer.first,
-                    rss_before=int(racer.load["rss_before"]),
-                    rss_load=int(racer.load["rss_load"]),
-                    rss_inference=int(memory["rss"]),
-                )
-            )
+            start = dataclasses.replace(racer.start, rss_inference=int(memory["rss"]))
+            racer.timed.starts.append(start)
             yield racer
 
 

@@ -97,7 +97,3 @@ class Settings:
             "warmup_seconds": 1.0,
         }
         return cls(**{**short, **changes})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the settings as plain data for `results.json`."""
-        return dataclasses.asdict(self)

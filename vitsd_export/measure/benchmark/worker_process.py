@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
@@ -48,7 +47,7 @@ class WorkerProcess:
     def __init__(self, timeout: float) -> None:
         if not sys.executable:
             raise EnvironmentProblem(
-                "There is no Python program to start worker processes with (sys.executable is empty). Run "
+                "Worker processes need the Python program, which is unknown (sys.executable is empty). Run "
                 "the benchmark from a Python of its own."
             )
         self._timeout = timeout
@@ -84,7 +83,7 @@ class WorkerProcess:
             try:
                 received = read_message(stream)
             except ValueError:
-                # Whoever overwrote the worker's memory is as good as dead.
+                # The worker's memory was overwritten: it counts as dead.
                 received = None
             self._answers.put(received)
             if received is None:
@@ -150,7 +149,7 @@ class WorkerProcess:
             return f"crashed: out of memory while {doing}"
         if code < 0:
             name = signal.Signals(-code).name
-            # Nobody else does that to a worker.
+            # Only the system kills a worker in this way.
             hint = ", as the system does when memory is short" if name == "SIGKILL" else ""
             return f"crashed: {name} while {doing}{hint}"
         last = next((line for line in reversed(words.splitlines()) if line.strip()), "")
@@ -186,12 +185,7 @@ class WorkerProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None:
             self.kill()
         self.close()
