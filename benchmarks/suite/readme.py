@@ -8,20 +8,19 @@ from benchmarks.suite.plan import OPENVINO_RUNTIME
 from vitsd_export.errors import InputError
 from vitsd_export.measure.benchmark.results import Results, Row
 from vitsd_export.reports.markdown import escape, to_lines
-from vitsd_export.reports.table import Cell, Column
-from vitsd_export.reports.tables import (
-    Setting,
+from vitsd_export.reports.table import (
+    Cell,
+    Column,
     bar_cell,
     build,
     bytes_cell,
     difference_cell,
-    latency,
     milliseconds_cell,
     percent_cell,
     ratio_cell,
-    settings,
     share_cell,
 )
+from vitsd_export.reports.tables import Setting, latency, settings
 from vitsd_export.reports.wording import NOTHING, count, setting_name
 
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"

@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.measure.benchmark.ratio import median_interval, relative_change
 from vitsd_export.measure.benchmark.results import Interval, LatencyFigures, Results, Row
-from vitsd_export.reports.table import Cell, Column, Table
-from vitsd_export.reports.tables import Setting, build
+from vitsd_export.reports.table import Cell, Column, Table, build
+from vitsd_export.reports.tables import Setting
 from vitsd_export.reports.wording import (
     VERDICTS,
     count,
