@@ -122,21 +122,16 @@ def test_run_that_was_broken_off_goes_on(small_model: Path, tmp_path: Path) -> N
     request = Request(str(small_model), settings, tmp_path, only=("litert float32", "onnx float32"))
     state = tmp_path / RESULTS_FILE
 
-    def interrupt(message: str, done: float, total: float) -> None:
+    def interrupt(message: str, done: float = 0, total: float = 0) -> None:
         if state.exists() and done > 0.4 * total:
             raise KeyboardInterrupt
 
-    broken = measure(request, "first", report=lambda _: None, progress=interrupt)
+    broken = measure(request, "first", interrupt)
     assert broken.finished is None
     assert broken.rows
     assert read_results(state) == broken
     said: list[str] = []
-    whole = measure(
-        request,
-        "second",
-        report=said.append,
-        progress=lambda message, done, total: said.append(message),
-    )
+    whole = measure(request, "second", lambda message, done=0, total=0: said.append(message))
     assert any(line.startswith("resuming the run of") for line in said)
     assert (whole.started, whole.command) == (broken.started, "second")
     assert whole.finished is not None
