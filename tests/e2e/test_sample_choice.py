@@ -10,6 +10,7 @@ import pytest
 from tests.support.command_line import run_command
 from tests.support.keras_models import write_small_model
 from vitsd_export.data.sample import load_sample
+from vitsd_export.measure.benchmark.engine import Conditions
 from vitsd_export.measure.benchmark.results import Candidate, Row
 from vitsd_export.workflows import benchmark
 from vitsd_export.workflows.benchmark import BenchmarkRequest, benchmark_artifacts
@@ -94,10 +95,12 @@ def test_benchmarks_take_the_sample_that_fits(
     case: tuple[Path, Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, artifact, labels = case
-    given: dict[str, Any] = {}
+    given: list[Conditions] = []
 
-    def instead(candidates: Iterable[Candidate], **options: Any) -> list[Row]:
-        given.update(options)
+    def instead(
+        candidates: Iterable[Candidate], conditions: Conditions, **options: Any
+    ) -> list[Row]:
+        given.append(conditions)
         return [Row(candidate, failure="not measured") for candidate in candidates]
 
     monkeypatch.setattr(benchmark, "run_engine", instead)
@@ -110,7 +113,7 @@ def test_benchmarks_take_the_sample_that_fits(
         "labels": labels,
         "images": 500,
     }
-    assert given["images"].sha256() == load_sample("verification", "cifar100").sha256()
+    assert given[0].images.sha256() == load_sample("verification", "cifar100").sha256()
 
 
 def test_a_search_and_a_head_take_the_sample_that_fits(case: tuple[Path, Path, str]) -> None:
