@@ -9,18 +9,30 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.readme_command import readme
 from benchmarks.suite_command import suite
+from vitsd_export._internal.atomic_write import write_file
 from vitsd_export.errors import VitsdExportError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 app.callback(invoke_without_command=True)(suite)
-app.command()(readme)
 Json = Annotated[Path | None, typer.Option("--json", help="JSON file for the figures.")]
 
 
-def _report(message: str) -> None:
+def _print_progress(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
+
+
+@app.command()
+def readme(
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(help="results.json of runs to store first. Default: use the stored runs."),
+    ] = None,
+) -> None:
+    """Stores runs in benchmarks/results, and generates the tables of README and docs/benchmarks.md."""
+    from benchmarks.suite.storing import BENCHMARKS, README, STORED, store_and_write
+
+    store_and_write(results or [], STORED, readme=README, benchmarks=BENCHMARKS)
 
 
 @app.command()
@@ -32,7 +44,7 @@ def commands(
     """Measures wall time and peak memory of `vitsd-export --help` and of the ONNX exports."""
     from benchmarks.startup_and_export import time_commands, to_json
 
-    times = time_commands(runs=runs, stock=stock, report=_report)
+    times = time_commands(runs=runs, stock=stock, progress=_print_progress)
     table = Table("command", "median of runs", "limit", "peak memory", title=f"{runs} rounds")
     for entry in times:
         limit = "" if entry.limit is None else f"≤ {entry.limit:g} s"
@@ -44,7 +56,7 @@ def commands(
         if entry.note:
             console.print(f"{entry.name}: {entry.note}", soft_wrap=True)
     if json:
-        json.write_text(to_json(times), encoding="utf-8")
+        write_file(json, to_json(times))
 
 
 @app.command()
@@ -69,12 +81,11 @@ def lowering(
         place = folder or Path(temporary)
         place.mkdir(exist_ok=True)
         results = measure_lowering(
-            model or untrained_model("vit-small-ds", place, _report),
+            model or untrained_model("vit-small-ds", place, progress),
             place,
             Settings.quick(),
             "python -m benchmarks lowering",
-            report=_report,
-            progress=progress,
+            progress,
         )
     print_results(results, Console())
     if json:
@@ -112,7 +123,7 @@ def training(
     loaded = loaded.sample(min(images, len(loaded)), 0)
     figures = [
         time_training_step(
-            preset, name, loaded, batch_size=batch_size, rounds=rounds, report=_report
+            preset, name, loaded, batch_size=batch_size, rounds=rounds, progress=_print_progress
         )
         for name in recipes or ["quick", "strong"]
     ]
@@ -142,7 +153,7 @@ def training(
         )
     Console().print(table)
     if json:
-        json.write_text(to_json(figures), encoding="utf-8")
+        write_file(json, to_json(figures))
 
 
 if __name__ == "__main__":

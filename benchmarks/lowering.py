@@ -1,45 +1,29 @@
 """What each rewrite of lowering gains: artifacts without it, with those that have all as their baseline."""
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 
-from vitsd_export.measure.benchmark.engine import Progress
+from vitsd_export._internal.progress import Progress
+from vitsd_export.artifact.formats import LITERT, ONNX
+from vitsd_export.exporters.exporter import WriteOptions
+from vitsd_export.exporters.registry import EXPORTERS
 from vitsd_export.measure.benchmark.results import Candidate, Results
 from vitsd_export.measure.benchmark.settings import Settings
 
-_RUNTIMES = {"onnx": "onnxruntime", "tflite": "litert"}
-
 
 def measure_lowering(
-    model: str | Path,
-    folder: Path,
-    settings: Settings,
-    command: str,
-    *,
-    report: Callable[[str], None],
-    progress: Progress,
+    model: str | Path, folder: Path, settings: Settings, command: str, progress: Progress
 ) -> Results:
     """Measures a model's artifacts without each rewrite that applies to it, and without any.
 
     A rewrite that needs another is left out with it. A ratio above 1 is what the rewrite gains. The files of
-    the stock converters are candidates of the suite.
-
-    Args:
-        model: Bundled name or file.
-        folder: Where the artifacts go; those that are there already are used again.
-        settings: Options of the run.
-        command: The command line, for the record.
-        report: Called with what is going on.
-        progress: Told how far the measurements are.
+    the stock converters are candidates of the suite. Artifacts that are in the folder already are used again.
     """
     from vitsd_export._internal.tensorflow import quiet_converters
     from vitsd_export.workflows.benchmark import measure, prepare
     from vitsd_export.workflows.verify import Reference
 
     reference = Reference.load(str(model))
-    from vitsd_export.exporters.litert import convert
-    from vitsd_export.exporters.onnx import write_onnx
     from vitsd_export.lowering.inference_graph import InferenceGraph
     from vitsd_export.lowering.rewrites import REWRITES
 
@@ -50,26 +34,22 @@ def measure_lowering(
         "without any": [rewrite.name for rewrite in REWRITES],
     }
     candidates = []
-    for format, runtime in _RUNTIMES.items():
+    for form in (ONNX, LITERT):
         for name, names in left_out.items():
-            path = folder / f"{name.replace(' ', '-')}.{format}"
+            path = folder / f"{name.replace(' ', '-')}{form.suffix}"
             if not path.exists():
-                report(f"writing {path.name}")
+                progress(f"writing {path.name}")
                 with quiet_converters():
-                    if format == "onnx":
-                        write_onnx(lower(without=names), path)
-                    else:
-                        path.write_bytes(convert(lower(without=names)))
-            baseline = f"{format} with all" if names else None
+                    EXPORTERS[form.name].write(lower(without=names), path, WriteOptions())
             candidates.append(
                 Candidate(
-                    f"{format} {name}",
-                    runtime,
-                    format,
+                    f"{form.name} {name}",
+                    form.runtime,
+                    form.name,
                     "float32",
                     path=str(path),
-                    baseline=baseline,
+                    baseline=f"{form.name} with all" if names else None,
                 )
             )
-    bench = prepare(reference, data="sample", data_dir=None, settings=settings, command=command)
+    bench = prepare(reference, "sample", None, settings, command)
     return measure(candidates, bench, progress=progress)

@@ -48,17 +48,17 @@ class CommandTime:
 
 
 def time_commands(
-    *, runs: int = 3, stock: bool = True, report: Callable[[str], None] = lambda _: None
+    *, runs: int = 3, stock: bool = True, progress: Callable[[str], None] = lambda _: None
 ) -> list[CommandTime]:
     """Times `--help` and the ONNX exports of both presets, alternating them round by round.
 
     Args:
         runs: Rounds.
         stock: Also time tf2onnx alone on the untrained `vit-small-ds`, without any verification.
-        report: Called with what is going on.
+        progress: Called with what is going on.
     """
     with tempfile.TemporaryDirectory() as folder:
-        small = untrained_model("vit-small-ds", Path(folder), report)
+        small = untrained_model("vit-small-ds", Path(folder), progress)
         program = [sys.executable, "-m", "vitsd_export"]
         commands: dict[str, tuple[list[str], float | None]] = {
             "vitsd-export --help": ([*program, "--help"], 0.5),
@@ -88,7 +88,7 @@ def time_commands(
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
 
         def run(name: str, command: list[str]) -> None:
-            report(name)
+            progress(name)
             peaks[name] = max(_run(command, environment), peaks.get(name, 0.0))
 
         calls = {
@@ -113,7 +113,7 @@ def _run(command: list[str], environment: dict[str, str]) -> float:
     """Runs a command; returns its peak memory in megabytes."""
     nowhere = subprocess.DEVNULL
     process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere, env=environment)
-    # Popen.wait tells nothing about memory.
+    # Popen.wait does not report memory.
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

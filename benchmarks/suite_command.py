@@ -1,7 +1,6 @@
 """`python -m benchmarks`: the suite."""
 
 import dataclasses
-import functools
 import shlex
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from vitsd_export.cli.options import Compare, DataDir, Rounds, TestData, Tolerance
 from vitsd_export.errors import EnvironmentProblem, UsageError, VerificationError
 from vitsd_export.pretrained import DEFAULT_MODEL
 
@@ -54,12 +54,8 @@ def suite(
     head_rank: Annotated[
         int, typer.Option(help="With --full: rank of the low-rank head to measure; 0 for none.")
     ] = _HEAD_RANK,
-    data: Annotated[
-        str, typer.Option(help="Test images: sample (bundled), cifar10, cifar100, or a folder.")
-    ] = "sample",
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder that holds cifar10 or cifar100.")
-    ] = None,
+    data: TestData = "sample",
+    data_dir: DataDir = None,
     output: Annotated[
         Path, typer.Option(help="Folder for results.json, report.md, index.html and PNGs.")
     ] = Path("out/benchmarks"),
@@ -69,10 +65,7 @@ def suite(
     threads: Annotated[
         str | None, typer.Option(help="Threads of the runtime.", metavar="N,…", show_default=False)
     ] = None,
-    rounds: Annotated[
-        int | None,
-        typer.Option(min=1, help="Measurement rounds per process.", show_default=False),
-    ] = None,
+    rounds: Rounds = None,
     seconds: Annotated[
         float | None,
         typer.Option(help="Seconds per artifact, batch size and thread count.", show_default=False),
@@ -84,13 +77,8 @@ def suite(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over instead of resuming an interrupted run.")
     ] = False,
-    compare: Annotated[
-        Path | None,
-        typer.Option(help="results.json of an earlier run; exit code 4 if this run is worse."),
-    ] = None,
-    tolerance: Annotated[
-        float, typer.Option(min=0, help="With --compare: relative change that is still accepted.")
-    ] = 0.1,
+    compare: Compare = None,
+    tolerance: Tolerance = 0.1,
 ) -> None:
     """Measures the artifacts of vitsd-export and of other tools on this machine.
 
@@ -102,18 +90,13 @@ def suite(
     if quick and full:
         raise UsageError("--quick and --full contradict each other. Choose one.")
     from benchmarks.suite.run import Request
-    from vitsd_export.cli.options import parse_numbers
+    from vitsd_export.cli.options import parse_measurements
     from vitsd_export.measure.benchmark.results import read_results
     from vitsd_export.measure.benchmark.settings import Settings
 
     # Before the minutes that the rest takes.
     old = read_results(compare) if compare else None
-    changes: dict[str, Any] = {"rounds": rounds, "seconds": seconds}
-    if batches is not None:
-        changes["batches"] = parse_numbers("--batches", batches)
-    if threads is not None:
-        changes["threads"] = parse_numbers("--threads", threads)
-    changes = {name: value for name, value in changes.items() if value is not None}
+    changes = parse_measurements(batches, threads, rounds=rounds, seconds=seconds)
     length: Literal["quick", "full"] = "full" if full else "quick"
     request = Request(
         model,
@@ -143,7 +126,7 @@ def _timed(request: "Request", model: str, head_rank: int | None) -> "Request":
 
     changes: dict[str, Any] = {"model": model}
     if model in PRESETS:
-        path = untrained_model(model, cache_folder("benchmarks"), _report)
+        path = untrained_model(model, cache_folder("benchmarks"), _print_progress)
         is_wide = bool(PRESETS[model].head_units)
         changes = {
             "model": str(path),
@@ -169,22 +152,17 @@ def _run(requests: "list[Request]") -> "Results":
     for request in requests:
         with show_progress_bar() as progress:
             try:
-                results = measure(
-                    request,
-                    _command(),
-                    report=functools.partial(progress, done=0, total=0),
-                    progress=progress,
-                )
+                results = measure(request, _command(), progress)
             except KeyboardInterrupt:
-                _report("interrupted before anything was measured")
+                _print_progress("interrupted before anything was measured")
                 raise typer.Exit(_INTERRUPTED) from None
-        write_outputs(results, request.output, _report)
+        write_outputs(results, request.output, _print_progress)
         print_results(results, Console(width=_WIDTH))
         print(f"The page: {request.output / 'index.html'}")
         if results.finished is None:
-            _report(
-                f"interrupted; what was measured is in {request.output}. The same command goes on from "
-                "there, with --fresh it begins anew."
+            _print_progress(
+                f"interrupted; what was measured is in {request.output}. The same command resumes "
+                "it; with --fresh it starts over."
             )
             raise typer.Exit(_INTERRUPTED)
         if all(row.parity is None for row in results.rows):
@@ -229,5 +207,5 @@ def _command() -> str:
     return shlex.join(words)
 
 
-def _report(message: str) -> None:
+def _print_progress(message: str) -> None:
     print(message, file=sys.stderr, flush=True)

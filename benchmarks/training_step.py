@@ -152,7 +152,7 @@ def time_training_step(
     *,
     batch_size: int = 256,
     rounds: int = 5,
-    report: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> StepFigures:
     """Times passes over the data: ours, `fit` with the same augmentation, and `fit` without, in turn.
 
@@ -164,7 +164,7 @@ def time_training_step(
         data: Labelled training images.
         batch_size: Images in a step.
         rounds: Timed passes of each; another one before compiles.
-        report: Called with what is going on.
+        progress: Called with what is going on.
     """
     recipe = dataclasses.replace(load_recipe(recipe_name), batch_size=batch_size, stages="")
     config = preset_config(preset, num_classes=len(data.class_names))
@@ -175,7 +175,7 @@ def time_training_step(
         "fit": _fit_pass(config, recipe, data, augment=True),
         "fit_plain": _fit_pass(config, recipe, data, augment=False),
     }
-    report(f"{rounds + 1} rounds of {', '.join(passes)}")
+    progress(f"{rounds + 1} rounds of {', '.join(passes)}")
     times = time_alternating(passes, rounds, warmup=1)
     steps = len(data) // batch_size
     speeds = {name: steps * batch_size / (times[name].p50 / 1e3) for name in passes}

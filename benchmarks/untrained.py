@@ -13,16 +13,11 @@ _TIMEOUT_SECONDS = 300.0
 
 
 def untrained_model(
-    preset: str, folder: Path, report: Callable[[str], None] = lambda _: None
+    preset: str, folder: Path, progress: Callable[[str], None] = lambda _: None
 ) -> Path:
-    """Returns an untrained model in a folder, written if it is not there yet.
+    """Returns the file of an untrained model of a preset in a folder, written if it is not there yet.
 
     It is written in a process of its own: a child's peak memory counts from what its parent holds.
-
-    Args:
-        preset: Its architecture.
-        folder: Where it lies.
-        report: Called with what is going on.
 
     Raises:
         UsageError: If no preset has that name.
@@ -31,7 +26,7 @@ def untrained_model(
     preset_config(preset)
     path = folder / f"{preset}.keras"
     if not path.exists():
-        report(f"writing an untrained {preset}")
+        progress(f"writing an untrained {preset}")
         folder.mkdir(parents=True, exist_ok=True)
         with staging(path) as staged:
             failure = run_module(

@@ -27,6 +27,7 @@ _HOME = {
     "Verified": "vitsd_export.workflows.verify",
     "VitsdExportError": "vitsd_export.errors",
     "Explanation": "vitsd_export.workflows.explain_lowering",
+    "BenchmarkRequest": "vitsd_export.workflows.benchmark",
     "BenchmarkResults": "vitsd_export.measure.benchmark.results:Results",
     "BenchmarkSettings": "vitsd_export.measure.benchmark.settings:Settings",
     "benchmark_artifacts": "vitsd_export.workflows.benchmark",

@@ -11,10 +11,9 @@ def make(maker: str, source: str, target: Path, *arguments: str) -> None:
     """Makes a file.
 
     Args:
-        maker: `module:function`.
+        maker: `module:function`, called with the other arguments.
         source: What it starts from: a model, or another baseline's file.
         target: Where it goes.
-        *arguments: What the function is called with besides.
     """
     module, function = maker.split(":")
     getattr(importlib.import_module(module), function)(source, target, *arguments)

@@ -2,17 +2,13 @@
 
 import dataclasses
 import importlib.metadata
-from typing import Literal
 
-Format = Literal["onnx", "tflite", "saved_model", "keras", "torch"]
+from vitsd_export.artifact.formats import FORMATS, LITERT, ONNX, SAVED_MODEL, ArtifactFormat
+
+# The format of PyTorch's own files; what runs them, and how their names end.
+TORCH = "torch"
 TORCH_RUNTIME = "benchmarks.torch_runner:TorchRunner"
-SUFFIXES: dict[Format, str] = {
-    "onnx": ".onnx",
-    "tflite": ".tflite",
-    "saved_model": "-saved-model",
-    "keras": ".keras",
-    "torch": ".pt",
-}
+_TORCH_SUFFIX = ".pt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,32 +17,36 @@ class Baseline:
 
     Attributes:
         name: What tables call it.
-        format: Its format.
+        format: Name of its format: one of `artifact.formats.FORMATS`, or `TORCH`.
         scheme: Numeric scheme.
         maker: `module:function`, called with what it starts from, the target and the arguments.
-        arguments: What it is called with besides.
         tool: Package that makes it, for its version.
         packages: All packages whose versions decide what is made.
-        runtime: Where it runs.
+        arguments: What it is called with besides.
         made_from: Name of the baseline whose file it starts from; None where that is the model.
         module: Python module that has to be there; None where the package's own dependencies do.
     """
 
     name: str
-    format: Format
+    format: str
     scheme: str
     maker: str
     tool: str
-    runtime: str
     packages: tuple[str, ...] = ("tensorflow", "keras")
     arguments: tuple[str, ...] = ()
     made_from: str | None = None
     module: str | None = None
 
     @property
+    def runtime(self) -> str:
+        """Where it runs."""
+        return TORCH_RUNTIME if self.format == TORCH else FORMATS[self.format].runtime
+
+    @property
     def file_name(self) -> str:
         """Name of its file or folder."""
-        return self.name.replace(" ", "-").replace(",", "") + SUFFIXES[self.format]
+        suffix = _TORCH_SUFFIX if self.format == TORCH else FORMATS[self.format].suffix
+        return self.name.replace(" ", "-").replace(",", "") + suffix
 
     @property
     def made_by(self) -> str:
@@ -68,117 +68,68 @@ def installed_version(package: str) -> str:
 
 _TF2ONNX = ("tensorflow", "keras", "onnx", "tf2onnx")
 _TORCH = ("torch", "onnxscript", "onnx")
-_KERAS_EXPORT = "benchmarks.baselines.keras_export:export_keras"
-_TF_LITE = "benchmarks.baselines.tensorflow_lite:convert_with_tensorflow_lite"
-_QUANTIZERS = "benchmarks.baselines.onnxruntime_quantizers:quantize_with_onnxruntime"
+
+
+def _of_keras_export(form: ArtifactFormat, argument: str, *packages: str) -> Baseline:
+    return Baseline(
+        f"keras export {form.slug}",
+        form.name,
+        "float32",
+        "benchmarks.baselines.keras_export:export_keras",
+        "keras",
+        arguments=(argument,),
+        packages=packages or ("tensorflow", "keras"),
+    )
+
+
+def _of_onnxruntime(function: str, scheme: str) -> Baseline:
+    return Baseline(
+        f"onnxruntime {function}",
+        ONNX.name,
+        scheme,
+        "benchmarks.baselines.onnxruntime_quantizers:quantize_with_onnxruntime",
+        "onnxruntime",
+        arguments=(scheme,),
+        packages=("onnx",),
+        made_from="tf2onnx float32",
+    )
+
+
+def _of_tf_lite(scheme: str) -> Baseline:
+    return Baseline(
+        f"tf.lite {scheme}",
+        LITERT.name,
+        scheme,
+        "benchmarks.baselines.tensorflow_lite:convert_with_tensorflow_lite",
+        "tensorflow",
+        arguments=(scheme,),
+    )
+
+
+def _of_torch(name: str, form: str, function: str, module: str) -> Baseline:
+    maker = f"benchmarks.baselines.torch_files:{function}"
+    return Baseline(name, form, "float32", maker, "torch", packages=_TORCH, module=module)
+
 
 BASELINES = (
     Baseline(
-        name="tf2onnx float32",
-        format="onnx",
-        scheme="float32",
-        maker="benchmarks.baselines.tf2onnx_file:convert_with_tf2onnx",
-        tool="tf2onnx",
+        "tf2onnx float32",
+        ONNX.name,
+        "float32",
+        "benchmarks.baselines.tf2onnx_file:convert_with_tf2onnx",
+        "tf2onnx",
         packages=_TF2ONNX,
-        runtime="onnxruntime",
     ),
-    Baseline(
-        name="keras export onnx",
-        format="onnx",
-        scheme="float32",
-        maker=_KERAS_EXPORT,
-        arguments=("onnx",),
-        tool="keras",
-        packages=_TF2ONNX,
-        runtime="onnxruntime",
-    ),
-    Baseline(
-        name="onnxruntime quantize_dynamic",
-        format="onnx",
-        scheme="dynamic-int8",
-        maker=_QUANTIZERS,
-        arguments=("dynamic-int8",),
-        tool="onnxruntime",
-        packages=("onnx",),
-        made_from="tf2onnx float32",
-        runtime="onnxruntime",
-    ),
-    Baseline(
-        name="onnxruntime quantize_static",
-        format="onnx",
-        scheme="int8",
-        maker=_QUANTIZERS,
-        arguments=("int8",),
-        tool="onnxruntime",
-        packages=("onnx",),
-        made_from="tf2onnx float32",
-        runtime="onnxruntime",
-    ),
-    Baseline(
-        name="torch.onnx float32",
-        format="onnx",
-        scheme="float32",
-        maker="benchmarks.baselines.torch_files:export_torch_onnx",
-        tool="torch",
-        packages=_TORCH,
-        runtime="onnxruntime",
-        module="onnxscript",
-    ),
-    Baseline(
-        name="tf.lite float32",
-        format="tflite",
-        scheme="float32",
-        maker=_TF_LITE,
-        arguments=("float32",),
-        tool="tensorflow",
-        runtime="litert",
-    ),
-    Baseline(
-        name="tf.lite dynamic-int8",
-        format="tflite",
-        scheme="dynamic-int8",
-        maker=_TF_LITE,
-        arguments=("dynamic-int8",),
-        tool="tensorflow",
-        runtime="litert",
-    ),
-    Baseline(
-        name="tf.lite full-int8",
-        format="tflite",
-        scheme="full-int8",
-        maker=_TF_LITE,
-        arguments=("full-int8",),
-        tool="tensorflow",
-        runtime="litert",
-    ),
-    Baseline(
-        name="keras export litert",
-        format="tflite",
-        scheme="float32",
-        maker=_KERAS_EXPORT,
-        arguments=("litert",),
-        tool="keras",
-        runtime="litert",
-    ),
-    Baseline(
-        name="keras export saved-model",
-        format="saved_model",
-        scheme="float32",
-        maker=_KERAS_EXPORT,
-        arguments=("tf_saved_model",),
-        tool="keras",
-        runtime="saved_model",
-    ),
-    Baseline(
-        name="torch float32",
-        format="torch",
-        scheme="float32",
-        maker="benchmarks.baselines.torch_files:write_torch",
-        tool="torch",
-        packages=_TORCH,
-        runtime=TORCH_RUNTIME,
-        module="torch",
-    ),
+    _of_keras_export(ONNX, "onnx", *_TF2ONNX),
+    _of_onnxruntime("quantize_dynamic", "dynamic-int8"),
+    _of_onnxruntime("quantize_static", "int8"),
+    _of_torch("torch.onnx float32", ONNX.name, "export_torch_onnx", "onnxscript"),
+    _of_tf_lite("float32"),
+    _of_tf_lite("dynamic-int8"),
+    _of_tf_lite("full-int8"),
+    _of_keras_export(LITERT, "litert"),
+    _of_keras_export(SAVED_MODEL, "tf_saved_model"),
+    _of_torch("torch float32", TORCH, "write_torch", "torch"),
 )
 
 

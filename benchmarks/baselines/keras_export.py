@@ -5,19 +5,13 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.baselines.keras_model import load_keras
+from benchmarks.baselines.inputs import load_keras
 
 
 def export_keras(
     source: str, target: Path, format: Literal["tf_saved_model", "onnx", "litert"]
 ) -> None:
-    """Writes what Keras exports, with the default of every option.
-
-    Args:
-        source: The model.
-        target: The file, or the folder of a SavedModel.
-        format: As Keras calls it.
-    """
+    """Writes what Keras exports, with the default of every option, in a format as Keras calls it."""
     model = load_keras(source).model
     # Keras refuses to write ONNX of a model that was loaded and never called.
     model(np.zeros((1, *model.inputs[0].shape[1:]), np.float32), training=False)

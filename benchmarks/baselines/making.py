@@ -1,5 +1,6 @@
 """Making the baselines' files, each once for a model and a set of versions."""
 
+import functools
 import hashlib
 import importlib.util
 import json
@@ -8,8 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.baselines.catalogue import Baseline, find_baseline
-from benchmarks.isolated import run_module
-from benchmarks.made import Made
+from benchmarks.isolated import Made, run_module
 from vitsd_export._internal.atomic_write import publish, staging
 
 # tf2onnx takes a minute for the largest preset.
@@ -22,7 +22,7 @@ def make_baselines(
     sha256: str,
     folder: Path,
     *,
-    report: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Made]:
     """Makes files, each in a process of its own, or takes those that are there.
 
@@ -31,7 +31,7 @@ def make_baselines(
         source: The model.
         sha256: Its digest.
         folder: Where they are kept, by the model's digest and the versions of what makes them.
-        report: Called with what is going on.
+        progress: Called with what is going on.
 
     Returns:
         What became of each, by its name.
@@ -39,46 +39,27 @@ def make_baselines(
     Raises:
         EnvironmentProblem: If the folder cannot be written.
     """
-    made: dict[str, Made] = {}
-    for baseline in baselines:
-        _make(baseline, source, sha256, folder, made, report)
-    return {baseline.name: made[baseline.name] for baseline in baselines}
+
+    @functools.cache
+    def make(baseline: Baseline) -> Made:
+        if baseline.module is not None and importlib.util.find_spec(baseline.module) is None:
+            why = f"{baseline.module} is not installed: pip install '.[torch]'"
+            return Made(None, skipped=why)
+        start = source
+        if baseline.made_from is not None:
+            first = make(find_baseline(baseline.made_from))
+            if first.path is None:
+                return Made(None, f"{baseline.made_from}: {first.failure}", first.skipped)
+            start = first.path
+        target = folder / sha256[:16] / _versions_key(baseline) / baseline.file_name
+        return Made(target) if target.exists() else _make(baseline, start, target, progress)
+
+    return {baseline.name: make(baseline) for baseline in baselines}
 
 
-def _make(
-    baseline: Baseline,
-    source: Path,
-    sha256: str,
-    folder: Path,
-    made: dict[str, Made],
-    report: Callable[[str], None],
-) -> Made:
-    if baseline.name not in made:
-        made[baseline.name] = _make_new(baseline, source, sha256, folder, made, report)
-    return made[baseline.name]
-
-
-def _make_new(
-    baseline: Baseline,
-    source: Path,
-    sha256: str,
-    folder: Path,
-    made: dict[str, Made],
-    report: Callable[[str], None],
-) -> Made:
-    if baseline.module is not None and importlib.util.find_spec(baseline.module) is None:
-        return Made(None, skipped=f"{baseline.module} is not installed: pip install '.[torch]'")
-    start = source
-    if baseline.made_from is not None:
-        first = _make(find_baseline(baseline.made_from), source, sha256, folder, made, report)
-        if first.path is None:
-            return Made(None, f"{baseline.made_from}: {first.failure}", first.skipped)
-        start = first.path
-    target = folder / sha256[:16] / _versions_key(baseline) / baseline.file_name
-    if target.exists():
-        return Made(target)
+def _make(baseline: Baseline, start: Path, target: Path, progress: Callable[[str], None]) -> Made:
     began = time.monotonic()
-    report(f"making {baseline.name}")
+    progress(f"making {baseline.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with staging(target) as staged:
         arguments = [baseline.maker, str(start), str(staged), *baseline.arguments]
@@ -88,7 +69,7 @@ def _make_new(
         if failure is not None:
             return Made(None, f"could not be made: {failure}")
         publish(staged, target)
-    report(f"made {baseline.name} in {time.monotonic() - began:.0f} s")
+    progress(f"made {baseline.name} in {time.monotonic() - began:.0f} s")
     return Made(target)
 
 

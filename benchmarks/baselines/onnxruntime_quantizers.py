@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.baselines.calibration import calibration_images
+from benchmarks.baselines.inputs import calibration_images
 
 
 def quantize_with_onnxruntime(

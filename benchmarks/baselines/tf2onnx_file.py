@@ -10,18 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.baselines.keras_model import load_keras
+from benchmarks.baselines.inputs import load_keras
 
 _OPSET = 17
 
 
 def convert_with_tf2onnx(source: str, target: Path) -> None:
-    """Writes an ONNX file: float32 pixels [N, size, size, 3] to logits.
-
-    Args:
-        source: The model.
-        target: The file.
-    """
+    """Writes an ONNX file: float32 pixels [N, size, size, 3] to logits."""
     model = load_keras(source).model
     target.write_bytes(convert_model(model).SerializeToString())
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.baselines.keras_model import load_keras
+from benchmarks.baselines.inputs import load_keras
 from vitsd_export.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -21,16 +21,7 @@ _CHECKED_IMAGES = 64
 
 
 def write_torch(source: str, target: Path) -> None:
-    """Writes the network with its hyperparameters, as `torch.save` does.
-
-    Args:
-        source: The Keras model.
-        target: The file.
-
-    Raises:
-        InputError: If the model is of another architecture.
-        VerificationError: If the network does not answer as Keras does.
-    """
+    """Writes the network with its hyperparameters, as `torch.save` does; see `equal_network`."""
     import torch
 
     network = equal_network(source)
@@ -51,16 +42,7 @@ def read_torch(path: Path) -> "Classifier":
 
 
 def export_torch_onnx(source: str, target: Path) -> None:
-    """Writes what `torch.onnx.export` makes of the network, with an open batch.
-
-    Args:
-        source: The Keras model.
-        target: The file.
-
-    Raises:
-        InputError: If the model is of another architecture.
-        VerificationError: If the network does not answer as Keras does.
-    """
+    """Writes what `torch.onnx.export` makes of the network, with an open batch; see `equal_network`."""
     import torch
 
     network = equal_network(source)

@@ -16,10 +16,7 @@ _COPIES = 5
 
 
 def copy_to_torch(model: keras.Model) -> "Classifier":
-    """Returns the PyTorch network of a Keras model, in inference mode.
-
-    Args:
-        model: A model made by `vitsd_export.model.classifier.build_classifier`.
+    """Returns the PyTorch network of a model made by `build_classifier`, in inference mode.
 
     Raises:
         InputError: If it is of another architecture.

@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import vitsd_export
-from benchmarks.isolated import run_module
-from benchmarks.made import Made
+from benchmarks.baselines.catalogue import installed_version
+from benchmarks.isolated import Made, run_module
 from benchmarks.suite.variants import Variant
 
 _TIMEOUT_SECONDS = 1800.0
+# What writes artifacts beside this package.
+_CONVERTERS = ("tensorflow", "keras", "onnx", "onnxruntime", "ai-edge-quantizer", "tf2onnx")
 
 
 def make_ours(
@@ -26,22 +28,11 @@ def make_ours(
     sha256: str,
     folder: Path,
     *,
-    report: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Made]:
-    """Makes artifacts, all in one process, or takes those that are there.
+    """Makes artifacts, all in one process, or takes those that are there; as `make_baselines` does.
 
-    Args:
-        variants: Which.
-        source: The model.
-        sha256: Its digest.
-        folder: Where they are kept, by the model's digest and that of this package's code.
-        report: Called with what is going on.
-
-    Returns:
-        What became of each, by its name.
-
-    Raises:
-        EnvironmentProblem: If the folder cannot be written.
+    They are kept in `folder` by the model's digest and that of this package's code.
     """
     place = folder / sha256[:16] / _code_key()
     place.mkdir(parents=True, exist_ok=True)
@@ -49,9 +40,9 @@ def make_ours(
     reason = None
     failures: dict[str, str] = {}
     if missing:
-        report(f"exporting {', '.join(each.name for each in missing)}")
-        with tempfile.TemporaryDirectory() as told:
-            answer = Path(told) / "failures.json"
+        progress(f"exporting {', '.join(each.name for each in missing)}")
+        with tempfile.TemporaryDirectory() as temporary:
+            answer = Path(temporary) / "failures.json"
             plan = json.dumps([dataclasses.asdict(each) for each in missing])
             arguments = [str(source), plan, str(place), str(answer)]
             reason = run_module("benchmarks.suite.ours", arguments, timeout=_TIMEOUT_SECONDS)
@@ -70,10 +61,7 @@ def make_ours(
 
 def _code_key() -> str:
     """Returns a digest of what this package exports by: its code, and the versions of the converters."""
-    from benchmarks.baselines.catalogue import installed_version
-
-    packages = ("tensorflow", "keras", "onnx", "onnxruntime", "ai-edge-quantizer", "tf2onnx")
-    versions = [installed_version(name) for name in packages]
+    versions = [installed_version(name) for name in _CONVERTERS]
     digest = hashlib.sha256(json.dumps(versions).encode())
     root = Path(vitsd_export.__file__).parent
     for file in sorted(root.rglob("*.py")):
@@ -82,27 +70,22 @@ def _code_key() -> str:
     return digest.hexdigest()[:16]
 
 
-def _export(source: str, variants: Sequence[Variant], folder: Path, answer: Path) -> None:
+def _export(source: str, plan: str, folder: str, answer: str) -> None:
     """Exports variants; writes why some could not be, by name."""
     from vitsd_export.errors import VitsdExportError
     from vitsd_export.workflows.export import Export, Target
 
     export = Export(source, verify=False)
     failures = {}
-    for each in variants:
-        path = folder / each.file_name
+    for entry in json.loads(plan):
+        each = Variant(**entry)
+        path = Path(folder) / each.file_name
         try:
             export.run(Target(each.format, path, each.scheme, head_rank=each.head_rank))
         except VitsdExportError as error:
             failures[each.name] = str(error)
-        answer.write_text(json.dumps(failures), encoding="utf-8")
+        Path(answer).write_text(json.dumps(failures), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    source_argument, plan_argument, folder_argument, answer_argument = sys.argv[1:]
-    _export(
-        source_argument,
-        [Variant(**entry) for entry in json.loads(plan_argument)],
-        Path(folder_argument),
-        Path(answer_argument),
-    )
+    _export(*sys.argv[1:])

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.baselines.catalogue import BASELINES, TORCH_RUNTIME, Baseline, installed_version
-from benchmarks.made import Made
+from benchmarks.isolated import Made
 from benchmarks.suite.variants import QUICK, Variant, all_variants
+from vitsd_export.artifact.formats import LITERT, ONNX
 from vitsd_export.errors import UsageError
-from vitsd_export.measure.benchmark.results import Candidate, Row
+from vitsd_export.measure.benchmark.results import KERAS, Candidate, Row
 
 # Not by the name of its entry point, which a checkout that is not installed does not have.
 OPENVINO_RUNTIME = "vitsd_export.runtimes.openvino_runner:OpenVinoRunner"
@@ -23,8 +24,8 @@ MAIN_BASELINES = {
 }
 # Other runtimes of the same files: key, format, and what is added to the names.
 _OTHER_RUNTIMES = (
-    ("litert-no-xnnpack", "tflite", " without XNNPACK"),
-    (OPENVINO_RUNTIME, "onnx", " in OpenVINO"),
+    ("litert-no-xnnpack", LITERT.name, " without XNNPACK"),
+    (OPENVINO_RUNTIME, ONNX.name, " in OpenVINO"),
 )
 _KERAS_BACKENDS = ("tensorflow", "jax")
 
@@ -91,13 +92,7 @@ def make_candidates(
     make_baselines: Callable[[Sequence[Baseline]], dict[str, Made]],
     make_ours: Callable[[Sequence[Variant]], dict[str, Made]],
 ) -> tuple[tuple[Candidate, ...], dict[str, Row]]:
-    """Makes the files of a plan.
-
-    Args:
-        entries: What is to be measured.
-        model: The Keras model's file.
-        make_baselines: Makes the baselines' files.
-        make_ours: Makes ours.
+    """Makes the files of a plan, with the functions that make files of other tools and of ours.
 
     Returns:
         All candidates, and the rows of those that there is no file of.
@@ -129,7 +124,7 @@ def _keras(backend: str) -> Entry:
     candidate = Candidate(
         name=f"keras ({backend})",
         runtime=f"keras-{backend}",
-        format="keras",
+        format=KERAS,
         scheme="float32",
         origin="stock",
         tool=f"keras {installed_version('keras')}",

@@ -8,20 +8,19 @@ from benchmarks.suite.plan import OPENVINO_RUNTIME
 from vitsd_export.errors import InputError
 from vitsd_export.measure.benchmark.results import Results, Row
 from vitsd_export.reports.markdown import escape, to_lines
-from vitsd_export.reports.table import Cell, Column
-from vitsd_export.reports.tables import (
-    Setting,
+from vitsd_export.reports.table import (
+    Cell,
+    Column,
     bar_cell,
     build,
     bytes_cell,
     difference_cell,
-    latency,
     milliseconds_cell,
     percent_cell,
     ratio_cell,
-    settings,
     share_cell,
 )
+from vitsd_export.reports.tables import Setting, latency, settings
 from vitsd_export.reports.wording import NOTHING, count, setting_name
 
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
@@ -54,10 +53,6 @@ _RUNTIMES: Mapping[str, str] = {
 def replace_between_markers(page: str, content: str) -> str:
     """Returns a page with new content between its markers.
 
-    Args:
-        page: Text of the page.
-        content: What goes between the markers.
-
     Raises:
         InputError: If the markers are missing or out of order.
     """
@@ -71,12 +66,7 @@ def replace_between_markers(page: str, content: str) -> str:
 
 
 def summary(accurate: Results, timed: Results) -> str:
-    """Returns the README's table: accuracy of the trained model, size and time of the larger one.
-
-    Args:
-        accurate: Run of the trained model.
-        timed: Run of the larger model.
-    """
+    """Returns the README's table: accuracy of the trained model, size and time of the larger one."""
     top1, figures = _by_name(accurate), _by_name(timed)
     table = build(
         "summary",

@@ -1,28 +1,20 @@
 """A whole run: files, reference, measurements, results."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from benchmarks.baselines.making import make_baselines
 from benchmarks.suite.ours import make_ours
-from benchmarks.suite.plan import Entry, make_candidates, plan
+from benchmarks.suite.outputs import RESULTS_FILE
+from benchmarks.suite.plan import make_candidates, plan
 from vitsd_export._internal.cache import cache_folder
+from vitsd_export._internal.progress import Progress
 from vitsd_export.errors import InputError
-from vitsd_export.measure.benchmark.engine import Progress
-from vitsd_export.measure.benchmark.results import (
-    Candidate,
-    Results,
-    Row,
-    read_results,
-    write_results,
-)
+from vitsd_export.measure.benchmark.results import Results, read_results, write_results
 from vitsd_export.measure.benchmark.settings import Settings
 from vitsd_export.workflows.benchmark import measure as run_bench
 from vitsd_export.workflows.benchmark import prepare
-
-RESULTS_FILE = "results.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +46,7 @@ class Request:
     fresh: bool = False
 
 
-def measure(
-    request: Request,
-    command: str,
-    *,
-    report: Callable[[str], None],
-    progress: Progress,
-) -> Results:
+def measure(request: Request, command: str, progress: Progress) -> Results:
     """Measures a model's artifacts beside the baselines.
 
     An interrupt ends it early: the results then hold what was measured and have no end, and the next run
@@ -69,8 +55,7 @@ def measure(
     Args:
         request: What to measure.
         command: The command line, for the record.
-        report: Told what is going on.
-        progress: Told how far the measurements are.
+        progress: Told what is going on, and how far the measurements are.
 
     Raises:
         InputError: If the model or the images cannot be used.
@@ -82,20 +67,20 @@ def measure(
 
     entries = plan(request.length, head_rank=request.head_rank, only=request.only)
     source = locate(request.model).path
-    report(f"loading {source_name(request.model)}")
+    progress(f"loading {source_name(request.model)}")
     reference = Reference.load(source)
-    bench = prepare(
-        reference,
-        data=request.data,
-        data_dir=request.data_dir,
-        settings=request.settings,
-        command=command,
-    )
+    bench = prepare(reference, request.data, request.data_dir, request.settings, command)
     bench = dataclasses.replace(bench, notes={"length": request.length})
     if not request.trained:
         images = dataclasses.replace(bench.images, labels=None, class_names=())
         bench = dataclasses.replace(bench, images=images)
-    candidates, lost = _candidates(entries, source, reference.loaded.sha256, report)
+    kept = (source, reference.loaded.sha256, cache_folder("benchmarks"))
+    candidates, lost = make_candidates(
+        entries,
+        source,
+        lambda baselines: make_baselines(baselines, *kept, progress=progress),
+        lambda variants: make_ours(variants, *kept, progress=progress),
+    )
     path = request.output / RESULTS_FILE
     latest: list[Results] = []
 
@@ -115,7 +100,7 @@ def measure(
     except KeyboardInterrupt:
         if not latest:
             raise
-        report("broken off")
+        progress("broken off")
         return latest[0]
 
 
@@ -127,15 +112,3 @@ def _broken_off(path: Path) -> Results | None:
         # None, or those of another version.
         return None
     return results if results.finished is None else None
-
-
-def _candidates(
-    entries: Sequence[Entry], source: Path, sha256: str, report: Callable[[str], None]
-) -> tuple[tuple[Candidate, ...], dict[str, Row]]:
-    folder = cache_folder("benchmarks")
-    return make_candidates(
-        entries,
-        source,
-        lambda baselines: make_baselines(baselines, source, sha256, folder, report=report),
-        lambda variants: make_ours(variants, source, sha256, folder, report=report),
-    )

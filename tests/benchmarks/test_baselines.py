@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.baselines.catalogue import BASELINES, SUFFIXES, Baseline, find_baseline
+from benchmarks.baselines.catalogue import BASELINES, TORCH, Baseline, find_baseline
 from benchmarks.baselines.making import make_baselines
-from benchmarks.made import Made
+from benchmarks.isolated import Made
 from tests.support.keras_models import keras_probabilities
 from vitsd_export._internal.hashing import file_sha256
+from vitsd_export.artifact.formats import FORMATS
 from vitsd_export.errors import InputError
 from vitsd_export.runtimes import open_runner
 
@@ -68,9 +69,9 @@ def test_onnx_of_keras_is_made_but_does_not_load(made: dict[str, Made]) -> None:
 def test_what_is_made_is_used_again(small_model: Path, tmp_path: Path) -> None:
     baseline = _baseline("tests.support.baseline_makers:copy")
     said: list[str] = []
-    first = make_baselines([baseline], small_model, "0" * 64, tmp_path, report=said.append)
-    second = make_baselines([baseline], small_model, "0" * 64, tmp_path, report=said.append)
-    other = make_baselines([baseline], small_model, "1" * 64, tmp_path, report=said.append)
+    first = make_baselines([baseline], small_model, "0" * 64, tmp_path, progress=said.append)
+    second = make_baselines([baseline], small_model, "0" * 64, tmp_path, progress=said.append)
+    other = make_baselines([baseline], small_model, "1" * 64, tmp_path, progress=said.append)
     assert first == second != other
     path = first[baseline.name].path
     assert path is not None
@@ -111,9 +112,10 @@ def test_baselines_are_told_apart() -> None:
     )
     for baseline in BASELINES:
         assert find_baseline(baseline.name) is baseline
-        assert baseline.file_name.endswith(SUFFIXES[baseline.format])
+        suffix = ".pt" if baseline.format == TORCH else FORMATS[baseline.format].suffix
+        assert baseline.file_name.endswith(suffix)
 
 
 def _baseline(maker: str, module: str | None = None) -> Baseline:
     name = f"{maker} of the tests"
-    return Baseline(name, "keras", "float32", maker, "numpy", "keras-tensorflow", module=module)
+    return Baseline(name, "onnx", "float32", maker, "numpy", module=module)

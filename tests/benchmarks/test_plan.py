@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.baselines.catalogue import BASELINES, Baseline
-from benchmarks.made import Made
+from benchmarks.isolated import Made
 from benchmarks.suite.plan import MAIN_BASELINES, OPENVINO_RUNTIME, make_candidates, plan
 from benchmarks.suite.variants import Variant
 from vitsd_export.errors import UsageError

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.readme_command import BENCHMARKS, README, STORED, store_and_write
 from benchmarks.suite.readme import BEGIN, END, replace_between_markers, summary, tables
+from benchmarks.suite.storing import BENCHMARKS, README, STORED, reduce, store_and_write
 from tests.support.stored_results import some_results, some_row
 from vitsd_export.errors import InputError
 from vitsd_export.measure.benchmark.results import read_results, write_results
@@ -104,7 +104,6 @@ def test_runs_are_stored_without_what_makes_them_large(tmp_path: Path) -> None:
 def test_few_samples_are_all_kept(tmp_path: Path) -> None:
     import dataclasses
 
-    from benchmarks.suite.storing import reduce
     from tests.support.stored_results import some_latency
 
     row = dataclasses.replace(some_row(), latencies=(some_latency(count=7),))

@@ -65,7 +65,7 @@ def test_file_that_is_no_result_is_refused(tmp_path: Path) -> None:
     old.write_text('{"rows": []}', encoding="utf-8")
     result = _benchmarks("--compare", old, "--output", tmp_path)
     assert result.returncode == 3
-    assert "is no benchmark result" in result.stderr
+    assert "is not a benchmark result" in result.stderr
 
 
 def test_missing_data_folder_is_refused(tmp_path: Path) -> None:
@@ -122,21 +122,16 @@ def test_run_that_was_broken_off_goes_on(small_model: Path, tmp_path: Path) -> N
     request = Request(str(small_model), settings, tmp_path, only=("litert float32", "onnx float32"))
     state = tmp_path / RESULTS_FILE
 
-    def interrupt(message: str, done: float, total: float) -> None:
+    def interrupt(message: str, done: float = 0, total: float = 0) -> None:
         if state.exists() and done > 0.4 * total:
             raise KeyboardInterrupt
 
-    broken = measure(request, "first", report=lambda _: None, progress=interrupt)
+    broken = measure(request, "first", interrupt)
     assert broken.finished is None
     assert broken.rows
     assert read_results(state) == broken
     said: list[str] = []
-    whole = measure(
-        request,
-        "second",
-        report=said.append,
-        progress=lambda message, done, total: said.append(message),
-    )
+    whole = measure(request, "second", lambda message, done=0, total=0: said.append(message))
     assert any(line.startswith("resuming the run of") for line in said)
     assert (whole.started, whole.command) == (broken.started, "second")
     assert whole.finished is not None

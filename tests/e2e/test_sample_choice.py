@@ -10,9 +10,10 @@ import pytest
 from tests.support.command_line import run_command
 from tests.support.keras_models import write_small_model
 from vitsd_export.data.sample import load_sample
+from vitsd_export.measure.benchmark.engine import Conditions
 from vitsd_export.measure.benchmark.results import Candidate, Row
 from vitsd_export.workflows import benchmark
-from vitsd_export.workflows.benchmark import benchmark_artifacts
+from vitsd_export.workflows.benchmark import BenchmarkRequest, benchmark_artifacts
 from vitsd_export.workflows.export import CalibrationSource, Export
 
 FINE, OTHERS = "the model's", "others"
@@ -94,25 +95,29 @@ def test_benchmarks_take_the_sample_that_fits(
     case: tuple[Path, Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, artifact, labels = case
-    given: dict[str, Any] = {}
+    given: list[Conditions] = []
 
-    def instead(candidates: Iterable[Candidate], **options: Any) -> list[Row]:
-        given.update(options)
+    def instead(
+        candidates: Iterable[Candidate], conditions: Conditions, **options: Any
+    ) -> list[Row]:
+        given.append(conditions)
         return [Row(candidate, failure="not measured") for candidate in candidates]
 
     monkeypatch.setattr(benchmark, "run_engine", instead)
-    results = benchmark_artifacts([artifact], reference=str(model), runtimes=["litert"])
+    results = benchmark_artifacts(
+        BenchmarkRequest([artifact], reference=str(model), runtimes=["litert"])
+    )
     assert results.data == {
         "source": "bundled CIFAR-100 sample",
         "split": "test",
         "labels": labels,
         "images": 500,
     }
-    assert given["images"].sha256() == load_sample("verification", "cifar100").sha256()
+    assert given[0].images.sha256() == load_sample("verification", "cifar100").sha256()
 
 
 def test_a_search_and_a_head_take_the_sample_that_fits(case: tuple[Path, Path, str]) -> None:
-    images = Export(case[0]).training_images(CalibrationSource())
+    images = Export(case[0]).prepared.training_images(CalibrationSource())
     assert images.held_out.source == "bundled CIFAR-100 sample (calibration)"
     assert (len(images.calibration), len(images.held_out)) == (512, 488)
 

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from vitsd_export.errors import UsageError
 from vitsd_export.measure.accuracy import (
-    count_top_k,
+    hits_top_k,
     paired_interval,
     top_k,
-    top_k_accuracy,
     wilson_interval,
 )
 
@@ -20,10 +19,10 @@ SCORES = np.array([[0.1, 0.6, 0.3], [0.5, 0.2, 0.3], [0.2, 0.2, 0.6], [0.3, 0.4,
 
 
 @pytest.mark.parametrize(("k", "expected"), [(1, 0.5), (2, 0.75), (3, 1.0), (9, 1.0)])
-def test_top_k_accuracy_counts_labels_among_the_first_k(k: int, expected: float) -> None:
+def test_labels_among_the_first_k_are_hits(k: int, expected: float) -> None:
     labels = np.array([1, 2, 2, 2])
     # Image 3: classes 0 and 2 tie for second place, and the lower comes first.
-    assert top_k_accuracy(SCORES, labels, k) == expected
+    assert hits_top_k(SCORES, labels, k).mean() == expected
 
 
 def test_ties_go_to_the_lower_class_as_argmax_has_it() -> None:
@@ -34,16 +33,12 @@ def test_ties_go_to_the_lower_class_as_argmax_has_it() -> None:
 
 def test_numbers_that_are_not_finite_are_wrong() -> None:
     scores = np.array([[np.nan, 0.9, 0.1], [np.inf, 0, 0], [0.8, 0.1, 0.1]])
-    assert count_top_k(scores, np.array([1, 0, 0]), 3) == 1
+    assert hits_top_k(scores, np.array([1, 0, 0]), 3).sum() == 1
 
 
 def test_impossible_requests_are_refused() -> None:
     with pytest.raises(UsageError, match="one label for each image"):
-        top_k_accuracy(SCORES, np.array([0, 1]))
-    with pytest.raises(UsageError, match="at least 1"):
-        top_k_accuracy(SCORES, np.zeros(4, np.int64), 0)
-    with pytest.raises(UsageError, match="no images"):
-        top_k_accuracy(SCORES[:0], np.zeros(0, np.int64))
+        hits_top_k(SCORES, np.array([0, 1]))
     for correct, total, confidence in ((5, 4, 0.9), (-1, 4, 0.9), (0, 0, 0.9), (1, 2, 1.0)):
         with pytest.raises(UsageError, match="no interval"):
             wilson_interval(correct, total, confidence)

@@ -4,8 +4,6 @@ import math
 from dataclasses import replace
 from typing import Any
 
-import hypothesis
-import hypothesis.strategies as st
 import numpy as np
 import pytest
 
@@ -19,13 +17,11 @@ from tests.support.benchmark_results import (
     unusual,
 )
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.measure.benchmark.results import Interval, ParityFigures, Results, Size
+from vitsd_export.measure.benchmark.results import ParityFigures, Results, Size
 from vitsd_export.reports.compare import (
     Change,
     Comparison,
     compare_results,
-    median_interval,
-    relative_change,
 )
 
 OTHER = machine(processor="another")
@@ -139,7 +135,9 @@ def test_accuracy_in_points(new: float, verdict: str) -> None:
 def test_agreement_counts() -> None:
     comparison = compare_results(with_top1(0.8), with_top1(0.8, agreement=0.98))
     (change,) = (each for each in comparison.changes if each.verdict == "less")
-    assert (change.figure, round(change.points, 6)) == ("agreement", -2.0)
+    assert change.old is not None
+    assert change.new is not None
+    assert (change.figure, round(change.new - change.old, 6)) == ("agreement", -0.02)
     assert comparison.regressed
 
 
@@ -214,7 +212,7 @@ def test_figures_of_a_failed_row_are_not_compared() -> None:
     new = results(replace(with_median(9.0).rows[0], failure="crashed"))
     comparison = compare_results(old, new)
     assert not changes_of(comparison)
-    assert changes_of(comparison, "state")[0].reason == "crashed"
+    assert changes_of(comparison, "state")[0].row.failure == "crashed"
 
 
 def test_models_of_other_names_are_refused() -> None:
@@ -238,23 +236,6 @@ def test_a_zero_time_is_left_out() -> None:
     assert not changes_of(compare_results(zero_baseline, with_ratio(0.5)))
 
 
-def test_the_median_lies_in_its_interval_as_often_as_said() -> None:
-    generator = np.random.default_rng(0)
-    held = 0
-    for _ in range(1000):
-        samples = generator.lognormal(0, 0.5, 40)
-        found = median_interval(tuple(map(float, samples)), float(np.median(samples)))
-        held += found.low <= 1.0 <= found.high
-    assert 0.94 <= held / 1000 <= 0.985
-
-
-def test_processes_that_differ_widen_the_interval() -> None:
-    samples = (1.0,) * 20 + (2.0,) * 20 + (1.2,) * 20
-    found = median_interval(samples, 1.2, launches=3)
-    assert (found.low, found.high) == (1.0, 2.0)
-    assert median_interval((3.0,), 3.0, launches=3) == Interval(3.0, 3.0, 3.0)
-
-
 def test_false_alarms_are_rare_and_real_changes_are_found() -> None:
     """Two runs of the same program, and of one that is a fifth slower, on a noisy machine."""
     generator = np.random.default_rng(1)
@@ -268,14 +249,3 @@ def test_false_alarms_are_rare_and_real_changes_are_found() -> None:
     found = sum(compare_results(run(2.0), run(2.4), tolerance=0.02).regressed for _ in range(400))
     assert alarms / 400 <= 0.05
     assert found / 400 >= 0.99
-
-
-@hypothesis.given(st.floats(0.01, 100), st.floats(0.01, 100), st.tuples(*(st.floats(0, 0.5),) * 4))
-@hypothesis.settings(deadline=None)
-def test_change_backwards_is_the_inverse(old: float, new: float, halves: tuple[float, ...]) -> None:
-    one = Interval(old, old * (1 - halves[0]), old * (1 + halves[1]))
-    other = Interval(new, new * (1 - halves[2]), new * (1 + halves[3]))
-    forth, back = relative_change(one, other), relative_change(other, one)
-    assert forth.low <= forth.value <= forth.high
-    assert (1 + forth.value) * (1 + back.value) == pytest.approx(1)
-    assert (1 + forth.low) * (1 + back.high) == pytest.approx(1)

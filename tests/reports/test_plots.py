@@ -1,11 +1,8 @@
 """Pictures of runs."""
 
-import itertools
 import sys
 from pathlib import Path
 
-import hypothesis
-import hypothesis.strategies as st
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,7 +10,7 @@ from PIL import Image
 from tests.support.benchmark_results import latency, realistic, results, row, unusual
 from vitsd_export.errors import EnvironmentProblem
 from vitsd_export.measure.benchmark.results import Work
-from vitsd_export.reports.plots import pareto_front, write_plots
+from vitsd_export.reports.plots import write_plots
 
 GREEN, ORANGE, BLUE = (0, 158, 115), (213, 94, 0), (0, 114, 178)
 
@@ -81,20 +78,6 @@ def test_bars_of_the_roofline_are_as_long_as_the_shares(tmp_path: Path) -> None:
     (path,) = write_plots(results(*rows), tmp_path)
     bars = longest_run(pixels(path), BLUE)
     assert np.array(bars) / bars[0] == pytest.approx(np.array(shares) / 0.9, rel=0.02)
-
-
-def test_front_is_what_no_other_beats() -> None:
-    points = [(3.0, 0.9), (1.0, 0.5), (2.0, 0.5), (2.0, 0.8), (4.0, 0.9), (1.0, 0.5)]
-    assert pareto_front(points) == [(1.0, 0.5), (2.0, 0.8), (3.0, 0.9)]
-
-
-@hypothesis.given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1))
-def test_front_beats_all_others(points: list[tuple[int, int]]) -> None:
-    front = pareto_front(points)
-    assert set(front) <= set(points)
-    for x, y in points:
-        assert any(a <= x and b >= y for a, b in front)
-    assert all(a < c and b < d for (a, b), (c, d) in itertools.pairwise(front))
 
 
 def test_missing_matplotlib_names_the_extra(

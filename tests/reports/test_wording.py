@@ -5,10 +5,10 @@ import unicodedata
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from rich.cells import cell_len
 
 from tests.support.benchmark_results import results, row
 from vitsd_export.reports.wording import (
-    columns,
     data_name,
     data_size,
     milliseconds,
@@ -77,7 +77,7 @@ def test_plain_text_steers_nothing_and_is_utf8(text: str) -> None:
 @hypothesis.settings(deadline=None)
 def test_shortened_text_fits(text: str, width: int) -> None:
     shown = shorten(plain(text), width)
-    assert columns(shown) <= width
+    assert cell_len(shown) <= width
     assert shown == plain(text) or shown.endswith("…")
 
 

@@ -136,5 +136,5 @@ def test_a_file_that_answers_otherwise_is_not_written(
     target.write_bytes(b"old")
     outcome = run_command("convert", "source.keras", target)
     assert outcome.exit_code == 4
-    assert "read again, it answers otherwise" in outcome.error
+    assert "read again, its answers differ" in outcome.error
     assert target.read_bytes() == b"old"

@@ -11,20 +11,20 @@ import pytest
 
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError
 from vitsd_export.quantization.search import (
-    Candidate,
+    Configuration,
     Figures,
     Outcome,
+    SearchSpace,
     Trial,
-    pareto,
     search,
 )
 
 FLOAT = Figures(1000, 800, 1000, 0.0, 1.0, 80_000)
 
 
-def world(candidate: Candidate) -> Figures:
+def world(candidate: Configuration) -> Figures:
     """Fewer bits are faster and lose more; each float layer gives some of both back."""
-    if candidate == Candidate("float32"):
+    if candidate == Configuration("float32"):
         return FLOAT
     lost, ratio, size = {"int8": (2, 0.5, 20_000), "int4": (12, 0.4, 12_000)}[candidate.scheme]
     if candidate.head_rank is not None:
@@ -37,7 +37,7 @@ def world(candidate: Candidate) -> Figures:
     )
 
 
-def run(try_candidate: Callable[[Candidate], Figures] = world, **changes: Any) -> Outcome:
+def run(try_candidate: Callable[[Configuration], Figures] = world, **changes: Any) -> Outcome:
     options: dict[str, Any] = {
         "schemes": ("int8", "int4"),
         "head_ranks": (None, 64),
@@ -45,7 +45,9 @@ def run(try_candidate: Callable[[Candidate], Figures] = world, **changes: Any) -
         "max_drop": 0.3,
         "objective": "latency",
     }
-    return search(try_candidate, **{**options, **changes})
+    names = {field.name for field in dataclasses.fields(SearchSpace)}
+    space = {**options, **{name: changes.pop(name) for name in names & changes.keys()}}
+    return search(try_candidate, SearchSpace(**space), **changes)
 
 
 def names(outcome: Outcome) -> list[str]:
@@ -85,15 +87,15 @@ def test_the_best_of_all_that_were_tried_is_chosen(max_drop: float, objective: A
 
 
 def test_a_drop_of_exactly_the_budget_is_allowed() -> None:
-    assert run(max_drop=0.2, schemes=("int8",), head_ranks=(None,)).best == Candidate("int8")
-    assert run(max_drop=0.19, schemes=("int8",), head_ranks=(None,), layers=1).best == Candidate(
-        "float32"
-    )
+    assert run(max_drop=0.2, schemes=("int8",), head_ranks=(None,)).best == Configuration("int8")
+    assert run(
+        max_drop=0.19, schemes=("int8",), head_ranks=(None,), layers=1
+    ).best == Configuration("float32")
 
 
 def test_no_layer_is_kept_in_float_where_nothing_can_be_gained() -> None:
     # A candidate slower than what already keeps the accuracy cannot win with still more float layers.
-    def slow_int4(candidate: Candidate) -> Figures:
+    def slow_int4(candidate: Configuration) -> Figures:
         figures = world(candidate)
         if candidate.scheme == "int4":
             return dataclasses.replace(figures, latency_ratio=0.9, bytes=90_000)
@@ -104,21 +106,21 @@ def test_no_layer_is_kept_in_float_where_nothing_can_be_gained() -> None:
 
 
 def test_at_most_half_of_the_layers_stay_in_float() -> None:
-    def hopeless(candidate: Candidate) -> Figures:
+    def hopeless(candidate: Configuration) -> Figures:
         return FLOAT if candidate.scheme == "float32" else Figures(1000, 0, 0, 0.8, 0.1, 10)
 
     outcome = run(hopeless, schemes=("int4",), head_ranks=(None,), layers=9)
     assert [trial.candidate.float_layers for trial in outcome.trials[1:]] == [0, 1, 2, 4]
-    assert outcome.best == Candidate("float32")
+    assert outcome.best == Configuration("float32")
 
 
 def test_without_labels_the_expected_loss_decides() -> None:
-    def unlabelled(candidate: Candidate) -> Figures:
+    def unlabelled(candidate: Configuration) -> Figures:
         return dataclasses.replace(world(candidate), correct=None)
 
     outcome = run(unlabelled, max_drop=0.2, head_ranks=(None,))
-    assert outcome.best == Candidate("int8")
-    assert outcome.drop(outcome.trials[1]) == pytest.approx(0.2)
+    assert outcome.best == Configuration("int8")
+    assert outcome.drop(Configuration("int8")) == pytest.approx(0.2)
 
 
 def test_the_pareto_set_is_that_of_brute_force() -> None:
@@ -144,17 +146,20 @@ def test_the_pareto_set_is_that_of_brute_force() -> None:
 
 def test_equals_are_both_in_the_pareto_set() -> None:
     same = Figures(1000, 790, 990, 0.01, 0.5, 10)
-    trials = [
-        Trial(Candidate("float32"), FLOAT),
-        Trial(Candidate("int8"), same),
-        Trial(Candidate("int4"), same),
-        Trial(Candidate("full-int8"), None, "cannot be made"),
-    ]
-    assert set(pareto(trials)) == {Candidate(name) for name in ("float32", "int8", "int4")}
+    trials = (
+        Trial(Configuration("float32"), FLOAT),
+        Trial(Configuration("int8"), same),
+        Trial(Configuration("int4"), same),
+        Trial(Configuration("full-int8"), None, "cannot be made"),
+    )
+    space = SearchSpace(("int8", "int4"), (None,), 16, 0.3, "latency")
+    assert set(Outcome(trials, space).pareto) == {
+        Configuration(name) for name in ("float32", "int8", "int4")
+    }
 
 
 def test_a_candidate_that_cannot_be_made_is_noted() -> None:
-    def refusing(candidate: Candidate) -> Figures:
+    def refusing(candidate: Configuration) -> Figures:
         if candidate.scheme == "int4":
             raise UsageError("No int4 here.")
         return world(candidate)
@@ -163,12 +168,12 @@ def test_a_candidate_that_cannot_be_made_is_noted() -> None:
     (row,) = (row for row in outcome.to_dict()["candidates"] if row["scheme"] == "int4")
     assert row["reason"] == "No int4 here."
     assert row["drop"] is None
-    assert outcome.best == Candidate("int8")
+    assert outcome.best == Configuration("int8")
     json.dumps(outcome.to_dict(), allow_nan=False)
 
 
 def test_a_float32_that_cannot_be_made_ends_the_search() -> None:
-    def refusing(candidate: Candidate) -> Figures:
+    def refusing(candidate: Configuration) -> Figures:
         raise InputError("broken")
 
     with pytest.raises(InputError, match="broken"):
@@ -176,7 +181,7 @@ def test_a_float32_that_cannot_be_made_ends_the_search() -> None:
 
 
 def test_a_full_disk_ends_the_search() -> None:
-    def full(candidate: Candidate) -> Figures:
+    def full(candidate: Configuration) -> Figures:
         if candidate.scheme == "float32":
             return FLOAT
         raise EnvironmentProblem("The disk is full.")
@@ -190,7 +195,7 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path: Path, killed_after: int)
     state = tmp_path / "state.json"
     made: list[str] = []
 
-    def once(candidate: Candidate) -> Figures:
+    def once(candidate: Configuration) -> Figures:
         if len(made) == killed_after:
             raise KeyboardInterrupt
         made.append(candidate.name)
@@ -201,7 +206,7 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path: Path, killed_after: int)
     first = list(made)
     again: list[str] = []
 
-    def rest(candidate: Candidate) -> Figures:
+    def rest(candidate: Configuration) -> Figures:
         again.append(candidate.name)
         return world(candidate)
 
@@ -223,7 +228,7 @@ def test_another_budget_goes_on_from_the_same_measurements(tmp_path: Path) -> No
     run(max_drop=5, state=state)
     again: list[str] = []
 
-    def rest(candidate: Candidate) -> Figures:
+    def rest(candidate: Configuration) -> Figures:
         again.append(candidate.name)
         return world(candidate)
 
@@ -240,7 +245,7 @@ def test_the_state_of_another_model_is_not_taken(tmp_path: Path) -> None:
     assert "measured before" in told[0]
     told.clear()
     run(state=state, identity={"model": "two", "path": Path("/x")}, progress=told.append)
-    assert "starts anew" in told[0]
+    assert "is not used" in told[0]
     assert json.loads(state.read_text())["identity"]["model"] == "two"
 
 

@@ -99,6 +99,20 @@ def staging(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def write_file(target: Path, content: bytes | str) -> None:
+    """Writes a file, text in UTF-8.
+
+    Raises:
+        EnvironmentProblem: If it cannot be written.
+    """
+    try:
+        with staging(target) as staged:
+            staged.write_bytes(content.encode() if isinstance(content, str) else content)
+            publish(staged, target)
+    except OSError as error:
+        raise _problem(error, target) from error
+
+
 def publish(staged: Path, target: Path) -> None:
     """Gives a staged file or folder the target's name.
 

@@ -1,30 +1,27 @@
 """`benchmark`."""
 
+import dataclasses
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitsd_export.cli.options import (
-    CustomObjects,
-    Debug,
-    InputRange,
-    Json,
-    Preset,
-    Trust,
-    parse_numbers,
-    source_options,
+    Artifacts,
+    Compare,
+    DataDir,
+    Loading,
+    Reference,
+    Rounds,
+    TestData,
+    Tolerance,
+    parse_measurements,
 )
 from vitsd_export.cli.output import print_json, show_progress_bar
 from vitsd_export.cli.state import State
-from vitsd_export.errors import (
-    EnvironmentProblem,
-    InputError,
-    VerificationError,
-    VitsdExportError,
-)
+from vitsd_export.errors import EnvironmentProblem, InputError, VerificationError
 
 if TYPE_CHECKING:
     from vitsd_export.measure.benchmark.results import Results
@@ -34,172 +31,123 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 
 
-def benchmark(
-    artifacts: Annotated[
-        list[Path], typer.Argument(help="ONNX or LiteRT files, SavedModel folders.")
-    ],
-    reference: Annotated[
+@dataclasses.dataclass(frozen=True)
+class _Length:
+    """How much is measured."""
+
+    batches: Annotated[
+        str | None, typer.Option(help="Images per call. Default: 1,8,32.", metavar="N,…")
+    ] = None
+    threads: Annotated[
         str | None,
-        typer.Option(
-            help="Keras model they were exported from. Default: the bundled model their manifest names."
-        ),
-    ] = None,
-    preset: Preset = None,
-    input_range: InputRange = None,
-    custom_objects: CustomObjects = None,
-    trust: Trust = False,
-    data: Annotated[
-        str, typer.Option(help="Test images: sample (bundled), cifar10, cifar100, or a folder.")
-    ] = "sample",
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder that holds cifar10 or cifar100. Default: Keras's cache."),
-    ] = None,
+        typer.Option(help="Threads of the runtime. Default: 1, 2 and all cores.", metavar="N,…"),
+    ] = None
+    rounds: Rounds = None
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure briefly: one image per call, one thread.")
+    ] = False
+
+    def settings(self) -> "Settings":
+        """Returns the settings of the measurements."""
+        from vitsd_export.measure.benchmark.settings import Settings
+
+        changes = parse_measurements(self.batches, self.threads, rounds=self.rounds)
+        return Settings.quick(**changes) if self.quick else Settings(**changes)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Files:
+    """What is written."""
+
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="JSON file for the results.")
+    ] = None
+    html: Annotated[Path | None, typer.Option(help="HTML file for a report with plots.")] = None
+    markdown: Annotated[Path | None, typer.Option(help="Markdown file for the tables.")] = None
+
+    def check(self) -> None:
+        """Makes sure, before minutes of work, that there are folders to write to."""
+        for path in (self.output, self.html, self.markdown):
+            if path is not None and not path.resolve().parent.is_dir():
+                raise EnvironmentProblem(
+                    f"There is no folder {path.resolve().parent} to write {path} to."
+                )
+
+
+def benchmark(
+    *,
+    artifacts: Artifacts,
+    reference: Reference = None,
+    loading: Loading,
+    data: TestData = "sample",
+    data_dir: DataDir = None,
     runtime: Annotated[
         list[str] | None,
         typer.Option(help="Measure only in this runtime. Repeatable.", metavar="NAME"),
     ] = None,
-    batches: Annotated[
-        str | None, typer.Option(help="Images per call. Default: 1,8,32.", metavar="N,…")
-    ] = None,
-    threads: Annotated[
-        str | None,
-        typer.Option(help="Threads of the runtime. Default: 1, 2 and all cores.", metavar="N,…"),
-    ] = None,
-    rounds: Annotated[
-        int | None, typer.Option(min=1, help="Measurement rounds per process.", show_default=False)
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Measure briefly: one image per call, one thread.")
-    ] = False,
+    length: _Length,
     force: Annotated[
         bool, typer.Option("--force", help="Also measure an artifact of another model.")
     ] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="JSON file for the results.")
-    ] = None,
-    html: Annotated[Path | None, typer.Option(help="HTML file for a report with plots.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Markdown file for the tables.")] = None,
-    compare: Annotated[
-        Path | None,
-        typer.Option(help="JSON results of an older run; exit code 4 if this run is worse."),
-    ] = None,
-    tolerance: Annotated[
-        float, typer.Option(min=0, help="With --compare: relative change that is still accepted.")
-    ] = 0.1,
-    json: Json = False,
-    debug: Debug = False,
+    files: _Files,
+    compare: Compare = None,
+    tolerance: Tolerance = 0.1,
 ) -> None:
     """Measures accuracy, latency, memory and size of artifacts and of their Keras model."""
-    from vitsd_export.measure.benchmark.results import read_results
-    from vitsd_export.workflows.benchmark import benchmark_artifacts
+    from vitsd_export.measure.benchmark.results import read_results, write_results
+    from vitsd_export.workflows.benchmark import BenchmarkRequest, benchmark_artifacts
 
-    settings = _settings(batches, threads, rounds, quick)
+    settings = length.settings()
     old = None if compare is None else read_results(compare)
-    for path in (output, html, markdown):
-        _check_folder(path)
+    files.check()
+    command = shlex.join(["vitsd-export", *sys.argv[1:]])
+    request = BenchmarkRequest(
+        artifacts, reference, data, data_dir, settings, runtime, force, command
+    )
     latest: list[Results] = []
 
     def keep(results: "Results") -> None:
         latest[:] = [results]
-        _write(results, output)
+        if files.output is not None:
+            write_results(results, files.output)
 
     try:
         with show_progress_bar() as progress:
             results = benchmark_artifacts(
-                artifacts,
-                reference=reference,
-                preset=preset,
-                **source_options(input_range, custom_objects, trust),
-                data=data,
-                data_dir=data_dir,
-                settings=settings,
-                runtimes=runtime,
-                force=force,
-                command=shlex.join(["vitsd-export", *sys.argv[1:]]),
-                on_results=keep,
-                progress=progress,
+                request, on_results=keep, progress=progress, **loading.options
             )
     except KeyboardInterrupt:
         if latest:
-            _report(latest[0], html, markdown, None)
+            _report(latest[0], files, None)
         print("interrupted: what was measured until then is kept", file=sys.stderr)
         raise typer.Exit(_INTERRUPTED) from None
-    _write(results, output)
+    keep(results)
     comparison = None
     if old is not None:
         from vitsd_export.reports.compare import compare_results
 
         comparison = compare_results(old, results, tolerance)
-    _report(results, html, markdown, comparison)
+    _report(results, files, comparison)
     if comparison is not None and comparison.regressed:
         print(f"error: Worse than {compare}, beyond the tolerance.", file=sys.stderr)
         raise typer.Exit(VerificationError.exit_code)
-    measured = [row for row in results.rows if row.parity and row.candidate.format != "keras"]
-    if not measured:
+    if not any(row.parity and not row.candidate.is_keras for row in results.rows):
         print(
-            "error: None of the artifacts could be measured. The results say why of each.",
+            "error: None of the artifacts could be measured. The results hold the reason for each.",
             file=sys.stderr,
         )
         raise typer.Exit(InputError.exit_code)
 
 
-def _settings(
-    batches: str | None, threads: str | None, rounds: int | None, quick: bool
-) -> "Settings":
-    from vitsd_export.measure.benchmark.settings import Settings
-
-    changes: dict[str, Any] = {}
-    if batches is not None:
-        changes["batches"] = parse_numbers("--batches", batches)
-    if threads is not None:
-        changes["threads"] = parse_numbers("--threads", threads)
-    if rounds is not None:
-        changes["rounds"] = rounds
-    return Settings.quick(**changes) if quick else Settings(**changes)
-
-
-def _check_folder(path: Path | None) -> None:
-    """Makes sure, before minutes of work, that the result can be written."""
-    if path is not None and not path.resolve().parent.is_dir():
-        raise EnvironmentProblem(f"There is no folder {path.resolve().parent} to write {path} to.")
-
-
-def _write(results: "Results", path: Path | None) -> None:
-    from vitsd_export.measure.benchmark.results import write_results
-
-    if path is None:
-        return
-    try:
-        write_results(results, path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> VitsdExportError:
-    return EnvironmentProblem(f"{path} cannot be written: {error.strerror or error}.")
-
-
-def _report(
-    results: "Results",
-    html: Path | None,
-    markdown: Path | None,
-    comparison: "Comparison | None",
-) -> None:
-    if html is not None:
+def _report(results: "Results", files: _Files, comparison: "Comparison | None") -> None:
+    if files.html is not None:
         from vitsd_export.reports.page import write_page
 
-        try:
-            write_page(results, html)
-        except OSError as error:
-            raise _unwritable(html, error) from error
-    if markdown is not None:
-        from vitsd_export.reports.markdown import to_markdown
+        write_page(results, files.html)
+    if files.markdown is not None:
+        from vitsd_export.reports.markdown import write_markdown
 
-        try:
-            markdown.write_text(to_markdown(results), encoding="utf-8")
-        except OSError as error:
-            raise _unwritable(markdown, error) from error
+        write_markdown(results, files.markdown)
     if State.json:
         from vitsd_export.measure.benchmark.results import to_document
 
@@ -213,8 +161,3 @@ def _report(
     print_results(results, console)
     if comparison is not None:
         print_comparison(comparison, console)
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(benchmark)

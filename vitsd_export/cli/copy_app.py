@@ -1,11 +1,10 @@
 """`app`."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from vitsd_export.cli.options import Artifact, Debug, Json
+from vitsd_export.cli.options import Artifact, OutputFolder
 from vitsd_export.cli.output import print_json
 from vitsd_export.cli.state import State
 
@@ -18,12 +17,10 @@ def copy_app(
         ),
     ],
     artifact: Artifact,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Output folder.")],
+    output: OutputFolder,
     force: Annotated[
         bool, typer.Option("--force", help="Write into a folder that is not empty.")
     ] = False,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Writes a folder with an artifact and a small app that needs nothing but its runtime."""
     if kind == "web":
@@ -42,8 +39,3 @@ def copy_app(
     print(f"{output} is ready; there:")
     for command in commands:
         print(f"  {command}")
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("app")(copy_app)

@@ -1,41 +1,25 @@
 """`explain`."""
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from vitsd_export.cli.groups import Loading, grouped
-from vitsd_export.cli.options import (
-    Debug,
-    Json,
-    NoRewrite,
-)
-from vitsd_export.cli.output import print_json, show_progress
+from vitsd_export.cli.options import Loading, ModelArgument, NoRewrite
+from vitsd_export.cli.output import new_table, print_json, show_progress
 from vitsd_export.cli.state import State
 from vitsd_export.pretrained import DEFAULT_MODEL
 
 
-@grouped
 def explain(
     *,
-    model: Annotated[
-        str, typer.Argument(help="Any source that --model accepts; see `vitsd-export onnx --help`.")
-    ] = DEFAULT_MODEL,
+    model: ModelArgument = DEFAULT_MODEL,
     loading: Loading,
     no_rewrite: NoRewrite = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Shows what each rewrite removes from a model, and the roofline of the lowered graph."""
     from vitsd_export.workflows.explain_lowering import explain_lowering
 
     with show_progress() as progress:
         explanation = explain_lowering(
-            model,
-            preset=loading.preset,
-            **loading.options,
-            without_rewrites=no_rewrite or (),
-            progress=progress,
+            model, without_rewrites=no_rewrite or (), progress=progress, **loading.options
         )
     if State.json:
         print_json(explanation.to_dict())
@@ -44,27 +28,21 @@ def explain(
 
 
 def _print_explanation(explanation: Any) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
+    headings = ("", "multiply-adds", "weights", "operators", "read per image", "limit")
+    console, table = new_table(*headings, numbers=range(1, 6))
     if explanation.reason is not None:
         reason = explanation.reason
         console.print(f"{explanation.model} is exported as it is: {reason}.", soft_wrap=True)
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    headings = ("multiply-adds", "weights", "operators", "read per image", "limit")
-    for heading in ("", *headings):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
-    table.add_row("as trained", *_stage_cells(explanation.trained, ""), end_section=True)
+    table.columns[0].no_wrap = True
+    table.add_row("as trained", *_cells(explanation.trained), end_section=True)
     for step in explanation.steps:
         if step.reason is None:
-            table.add_row(step.name, *_stage_cells(step.removed, "-"))
+            table.add_row(step.name, *_cells(step.removed, is_removed=True))
         else:
-            table.add_row(f"[dim]{step.name}[/]", *["[dim]not applied[/]"], "", "", "", "")
+            table.add_row(f"[dim]{step.name}[/]", "[dim]not applied[/]", "", "", "", "")
     table.add_section()
-    table.add_row("lowered", *_stage_cells(explanation.lowered, ""), style="bold")
+    table.add_row("lowered", *_cells(explanation.lowered), style="bold")
     console.print(table)
     for step in explanation.steps:
         note = step.summary if step.reason is None else f"not applied: {step.reason}"
@@ -77,24 +55,18 @@ def _print_explanation(explanation: Any) -> None:
     )
 
 
-def _stage_cells(stage: Any, sign: str) -> list[str]:
-    """The figures of a stage; with the sign turned where it is what was removed."""
-    turn = -1 if sign else 1
-    form = "+" if sign else ""
+def _cells(stage: Any, *, is_removed: bool = False) -> list[str]:
+    """Returns the figures of a stage; of what was removed with the sign turned, and empty for nothing."""
 
-    def cell(value: float, pattern: str) -> str:
-        # Not "-0".
-        return "" if sign and not value else f"{turn * value:{form}{pattern}}"
+    def cell(value: float, pattern: str, unit: str = "") -> str:
+        if not is_removed:
+            return f"{value:{pattern}}{unit}"
+        return f"{-value:+{pattern}}{unit}" if value else ""
 
     return [
-        cell(stage.multiply_adds / 1e6, ".2f") and f"{cell(stage.multiply_adds / 1e6, '.2f')} M",
+        cell(stage.multiply_adds / 1e6, ".2f", " M"),
         cell(stage.weights, ",d"),
         cell(stage.operators, "d"),
-        cell(stage.bytes / 1e6, ".2f") and f"{cell(stage.bytes / 1e6, '.2f')} MB",
-        cell(stage.milliseconds, ".3f") and f"{cell(stage.milliseconds, '.3f')} ms",
+        cell(stage.bytes / 1e6, ".2f", " MB"),
+        cell(stage.milliseconds, ".3f", " ms"),
     ]
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(explain)

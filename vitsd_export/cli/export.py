@@ -2,15 +2,19 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitsd_export.cli.groups import Calibration, Content, Layers, Loading, Named, grouped
 from vitsd_export.cli.options import (
-    Debug,
-    Json,
+    Batch,
+    Calibration,
+    Content,
+    Cpu,
+    Layers,
+    Loading,
     Model,
+    Named,
     Output,
     choose_scheme,
     output_path,
@@ -31,28 +35,22 @@ if TYPE_CHECKING:
     from vitsd_export.workflows.targets import Target
 
 
-@grouped
 def onnx(
     *,
     model: Model = DEFAULT_MODEL,
     loading: Loading,
     artifact: Named,
-    cpu: Annotated[
-        Literal["avx2", "vnni", "arm"],
-        typer.Option(help="CPU to choose the integers for; avx2 is correct on every CPU."),
-    ] = "avx2",
+    cpu: Cpu = "avx2",
     opset: Annotated[
         int | None,
         typer.Option(
             help="ONNX opset, 13 to 26. Default: 21, or 17 for a model that is not lowered."
         ),
     ] = None,
-    batch: Annotated[str, typer.Option(help="Images per call: a number, or dynamic.")] = "dynamic",
+    batch: Batch = "dynamic",
     layers: Layers,
     calibration: Calibration,
     content: Content,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Exports to ONNX: one self-contained file for ONNX Runtime on every platform."""
     options = {"batch": parse_batch(batch), "opset": opset, "cpu": cpu}
@@ -60,7 +58,6 @@ def onnx(
     _run([target], model, loading, content, calibration)
 
 
-@grouped
 def tflite(
     *,
     model: Model = DEFAULT_MODEL,
@@ -70,24 +67,19 @@ def tflite(
     layers: Layers,
     calibration: Calibration,
     content: Content,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Exports to LiteRT (.tflite) for Android, iOS, Raspberry Pi and microcontrollers."""
     target = _target("tflite", model, artifact, layers, {"batch": batch})
     _run([target], model, loading, content, calibration)
 
 
-@grouped
 def saved_model(
     *,
     model: Model = DEFAULT_MODEL,
     loading: Loading,
     output: Output = None,
-    batch: Annotated[str, typer.Option(help="Images per call: a number, or dynamic.")] = "dynamic",
+    batch: Batch = "dynamic",
     content: Content,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Exports to a SavedModel folder for TensorFlow Serving and tf.saved_model.load."""
     from vitsd_export.workflows.targets import Target, default_name
@@ -97,7 +89,6 @@ def saved_model(
     _run([target], model, loading, content, Calibration())
 
 
-@grouped
 def export_all(
     *,
     model: Model = DEFAULT_MODEL,
@@ -110,8 +101,6 @@ def export_all(
     ] = Path("out"),
     calibration: Calibration,
     content: Content,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Exports to every format: SavedModel, and LiteRT and ONNX in float32 and int8."""
     from vitsd_export.workflows.targets import main_targets, make_folder
@@ -144,19 +133,10 @@ def _run(
     calibration: Calibration,
 ) -> None:
     """Exports the targets and prints the results; a target that fails its gate does not stop the others."""
-    from vitsd_export.quantization.calibration.images import CalibrationSource
     from vitsd_export.workflows.export import Export, VerificationFailed
     from vitsd_export.workflows.targets import check
 
-    source = CalibrationSource(
-        calibration.calibration_data,
-        calibration.calibration_samples,
-        calibration.calibration_seed,
-        calibration.calibration_data_dir,
-        calibration.calibration_split,
-        calibration.calibration_method,
-        calibration.force,
-    )
+    source = calibration.source()
     for target in targets:
         check(target)
     results: list[Any] = []
@@ -164,7 +144,6 @@ def _run(
     with show_progress() as progress:
         export = Export(
             model,
-            preset=loading.preset,
             **loading.options,
             labels=content.labels,
             output=content.answer,
@@ -218,11 +197,3 @@ def _print_exported(results: list[Any]) -> None:
             print_verification(f"{title}, verified on {images}", result.verification)
     if results:
         console.print(f"Next: vitsd-export predict {results[-1].path} IMAGE", soft_wrap=True)
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.command()(onnx)
-    app.command()(tflite)
-    app.command()(saved_model)
-    app.command(name="all")(export_all)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vitsd_export.cli.options import Artifact, Debug, Json
+from vitsd_export.cli.options import Artifact
 from vitsd_export.cli.output import megabytes, print_json
 from vitsd_export.cli.state import State
 
@@ -15,8 +15,6 @@ def inspect(
     nodes: Annotated[
         bool, typer.Option("--nodes", help="Also list the operators of an ONNX or LiteRT file.")
     ] = False,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Shows the tensors, operators, labels, scheme and provenance of an artifact."""
     from vitsd_export.artifact.inspection import inspect_artifact
@@ -97,8 +95,3 @@ def _info_rows(info: Any) -> Iterator[tuple[str, str]]:
         yield "verified", "no"
     yield "made with", ", ".join(f"{k} {v}" for k, v in manifest.tools.items())
     yield "created", manifest.created
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(inspect)

@@ -5,73 +5,63 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
+from vitsd_export._internal.progress import Progress
 
-@contextlib.contextmanager
-def show_progress() -> Iterator[Any]:
-    """Yields a function that shows what is going on, on standard error."""
-    from rich.console import Console
-
-    # A descriptor of its own: converters are muted by redirecting descriptor 2.
-    with os.fdopen(os.dup(2), "w") as stream:
-        console = Console(file=stream)
-        if not console.is_terminal:
-            yield lambda message: print(message, file=stream, flush=True)
-            return
-        with console.status("starting") as status:
-            yield status.update
-
-
-# Seconds between two lines where there is no terminal to draw a bar on.
+# Seconds between two lines without a terminal.
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextlib.contextmanager
-def show_progress_bar() -> Iterator[Any]:
-    """Yields a function that shows what is going on, how far it is and when it will end, on standard error.
-
-    It takes a message and what lies behind of how much, in any unit; 0 of 0 where that is not known.
-    """
+def _standard_error() -> Iterator[Any]:
+    """Yields a console on standard error, with a descriptor of its own: converters' output is redirected."""
     from rich.console import Console
 
     with os.fdopen(os.dup(2), "w") as stream:
-        console = Console(file=stream)
-        if console.is_terminal:
-            yield from _draw_bar(console)
-        else:
-            yield _print_now_and_then(stream)
+        yield Console(file=stream)
 
 
-def _draw_bar(console: Any) -> Iterator[Any]:
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+@contextlib.contextmanager
+def show_progress() -> Iterator[Progress]:
+    """Yields a function that shows what is going on, on standard error."""
+    with _standard_error() as console:
+        if not console.is_terminal:
+            yield lambda message, done=0, total=0: print(message, file=console.file, flush=True)
+            return
+        with console.status("starting") as status:
+            yield lambda message, done=0, total=0: status.update(message)
 
-    columns = (
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda message, done, total: bar.update(
-            task, description=message, completed=done, total=total or None
+
+@contextlib.contextmanager
+def show_progress_bar() -> Iterator[Progress]:
+    """Yields a function that shows what is going on and when it will end, on standard error."""
+    with _standard_error() as console:
+        if not console.is_terminal:
+            yield _print_now_and_then(console.file)
+            return
+        from rich import progress
+
+        columns = (
+            progress.BarColumn(bar_width=24),
+            progress.TextColumn("{task.percentage:3.0f} %"),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left:"),
+            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.description}", markup=False),
         )
+        with progress.Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("starting", total=None)
+            yield lambda message, done=0, total=0: bar.update(
+                task, description=message, completed=done, total=total or None
+            )
 
 
-def _print_now_and_then(stream: Any) -> Any:
+def _print_now_and_then(stream: Any) -> Progress:
     last = -math.inf
 
-    def show(message: str, done: float, total: float) -> None:
+    def show(message: str, done: float = 0, total: float = 0) -> None:
         nonlocal last
         if not total:
             print(message, file=stream, flush=True)
@@ -94,16 +84,10 @@ def name_images(verification: Any) -> str:
 
 
 def print_verification(title: str, verification: Any) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console, table = new_table("", "check", "measured", "limit", numbers=(2, 3))
     console.print(Text(title, style="bold"), soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("", "check", "measured", "limit"):
-        table.add_column(heading, justify="left" if heading in ("", "check") else "right")
     for check in verification.checks:
         table.add_row(
             "[green]✓[/]" if check.passed else "[red]✗[/]",
@@ -118,6 +102,18 @@ def print_verification(title: str, verification: Any) -> None:
         table.add_row("", "top-1 of Keras", f"{parity.reference_top1:.2%}", "")
         table.add_row("", "top-1 of the artifact", f"{parity.artifact_top1:.2%}", "")
     console.print(table)
+
+
+def new_table(*headings: str, numbers: Container[int] = ()) -> tuple[Any, Any]:
+    """Returns rich's console and a table of it, with the columns of numbers aligned right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place in numbers else "left", overflow="fold")
+    return Console(highlight=False), table
 
 
 def megabytes(count: int) -> str:

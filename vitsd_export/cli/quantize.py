@@ -1,32 +1,29 @@
 """`quantize`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vitsd_export.cli.groups import Loading, grouped
 from vitsd_export.cli.options import (
-    CalibrationData,
-    CalibrationDataDir,
-    CalibrationSamples,
-    CalibrationSeed,
-    Debug,
-    Json,
+    CalibrationImages,
+    Cpu,
+    Loading,
+    ModelArgument,
     Output,
     output_path,
 )
-from vitsd_export.cli.output import print_json, show_progress
+from vitsd_export.cli.output import megabytes, new_table, print_json, show_progress
 from vitsd_export.cli.state import State
 from vitsd_export.pretrained import DEFAULT_MODEL
 
+if TYPE_CHECKING:
+    from vitsd_export.workflows.quantization_search import Quantized
 
-@grouped
+
 def quantize(
     *,
-    model: Annotated[
-        str, typer.Argument(help="Any source that --model accepts; see `vitsd-export onnx --help`.")
-    ] = DEFAULT_MODEL,
+    model: ModelArgument = DEFAULT_MODEL,
     loading: Loading,
     output: Output = None,
     target: Annotated[
@@ -44,14 +41,8 @@ def quantize(
     scheme: Annotated[
         list[str] | None, typer.Option(help="Scheme to try. Repeatable. Default: all.")
     ] = None,
-    cpu: Annotated[
-        Literal["avx2", "vnni", "arm"],
-        typer.Option(help="CPU to choose the integers of ONNX for."),
-    ] = "avx2",
-    calibration_data: CalibrationData = "sample",
-    calibration_data_dir: CalibrationDataDir = None,
-    calibration_samples: CalibrationSamples = 512,
-    calibration_seed: CalibrationSeed = 0,
+    cpu: Cpu = "avx2",
+    calibration: CalibrationImages,
     plot: Annotated[
         Path | None, typer.Option(help="PNG file for a plot of the candidates.")
     ] = None,
@@ -61,16 +52,13 @@ def quantize(
             help="File that keeps the measurements, so that a search can resume. Default: beside the output."
         ),
     ] = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Searches for the fastest or smallest artifact within an accepted loss of accuracy."""
-    from vitsd_export.artifact.formats import LITERT, ONNX
-    from vitsd_export.quantization.calibration.images import CalibrationSource
+    from vitsd_export.artifact.formats import FORMATS
     from vitsd_export.workflows.quantization_search import SearchRequest, quantize_model
     from vitsd_export.workflows.targets import default_name
 
-    format = {"litert": LITERT, "onnx": ONNX}[target].name
+    (format,) = (form.name for form in FORMATS.values() if form.slug == target)
     path = output_path(output, default_name(model, format, "quantized"))
     request = SearchRequest(
         path,
@@ -79,31 +67,53 @@ def quantize(
         objective,
         tuple(scheme or ()),
         cpu,
-        CalibrationSource(
-            calibration_data, calibration_samples, calibration_seed, calibration_data_dir
-        ),
+        calibration.source(),
         state or path.with_name(f"{path.name}.search.json"),
     )
     with show_progress() as progress:
-        result = quantize_model(
-            model,
-            request,
-            preset=loading.preset,
-            **loading.options,
-            progress=progress,
-        )
+        result = quantize_model(model, request, progress=progress, **loading.options)
     if plot is not None:
         from vitsd_export.reports.quantization_plots import write_pareto_plot
 
         write_pareto_plot(result.outcome, plot, path.name)
     if State.json:
         print_json(result.to_dict())
-        return
-    from vitsd_export.cli.quantization_output import print_quantized
-
-    print_quantized(result)
+    else:
+        _print_quantized(result)
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(quantize)
+def _print_quantized(result: "Quantized") -> None:
+    from rich.markup import escape
+
+    headings = ("", "candidate", "top-1 drop", "agreement", "time", "size", "")
+    console, table = new_table(*headings, numbers=range(2, 6))
+    outcome = result.outcome
+    for trial in outcome.trials:
+        figures, candidate = trial.figures, trial.candidate
+        name = escape(candidate.name)
+        if figures is None:
+            table.add_row("", f"[dim]{name}[/]", "[dim]not possible[/]", "", "", "", "")
+            continue
+        is_best = candidate == outcome.best
+        table.add_row(
+            "[green]✓[/]" if outcome.keeps(candidate) else "[red]✗[/]",
+            name,
+            f"{outcome.drop(candidate):+.2f}",
+            f"{figures.agreement:.2%}",
+            f"{figures.latency_ratio:.2f}×",
+            megabytes(figures.bytes),
+            "best" if is_best else "pareto" if candidate in outcome.pareto else "",
+            style="bold" if is_best else None,
+        )
+    console.print(table)
+    for trial in outcome.trials:
+        if trial.reason is not None:
+            reason = f"{trial.candidate.name}: {trial.reason}"
+            console.print(reason, soft_wrap=True, markup=False)
+    console.print(
+        f"On {result.images}; time of a call of one image on one thread by that of float32. Allowed drop: "
+        f"{outcome.space.max_drop:g} points; least {outcome.space.objective} wins.",
+        soft_wrap=True,
+    )
+    path = result.exported.path
+    console.print(f"Written: {path}, {outcome.best.name}", soft_wrap=True, markup=False)

@@ -1,13 +1,17 @@
 """`sensitivity`."""
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitsd_export.cli.options import Artifact, Debug, Json, Preset
-from vitsd_export.cli.output import print_json, show_progress
+from vitsd_export.cli.options import Artifact, DataDir, Preset
+from vitsd_export.cli.output import new_table, print_json, show_progress
 from vitsd_export.cli.state import State
+
+if TYPE_CHECKING:
+    from vitsd_export.measure.layer_error import Sensitivity
 
 
 def sensitivity(
@@ -25,14 +29,9 @@ def sensitivity(
             help="Images: sample (bundled), cifar10, cifar100, or a folder; always their training split."
         ),
     ] = "sample",
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder that holds cifar10 or cifar100. Default: Keras's cache."),
-    ] = None,
+    data_dir: DataDir = None,
     samples: Annotated[int, typer.Option(min=1, help="Number of images.")] = 128,
     plot: Annotated[Path | None, typer.Option(help="PNG file for a plot of the layers.")] = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Ranks the layers of an ONNX or LiteRT file by their quantization error, worst first."""
     from vitsd_export.workflows.layer_error import artifact_sensitivity
@@ -53,12 +52,18 @@ def sensitivity(
         write_sensitivity_plot(found, plot, artifact.name)
     if State.json:
         print_json(found.to_dict())
-        return
-    from vitsd_export.cli.quantization_output import print_sensitivity
-
-    print_sensitivity(found)
+    else:
+        _print_sensitivity(found)
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(sensitivity)
+def _print_sensitivity(found: "Sensitivity") -> None:
+    console, table = new_table("layer", "SQNR", "max abs difference", numbers=(1, 2))
+    for layer in found.layers:
+        ratio = f"{layer.sqnr:.1f} dB"
+        if math.isinf(layer.sqnr):
+            ratio = "equal" if layer.sqnr > 0 else "not finite"
+        table.add_row(layer.name, ratio, f"{layer.max_abs_difference:.3g}")
+    console.print(table)
+    if found.missing:
+        console.print(f"Not in the artifact: {', '.join(found.missing)}", soft_wrap=True)
+    console.print(f"On {found.images} images; noise adds up from layer to layer.")

@@ -1,11 +1,10 @@
 """`serving-config`."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from vitsd_export.cli.options import Artifact, Debug, Json
+from vitsd_export.cli.options import Artifact, OutputFolder
 from vitsd_export.cli.output import print_json
 from vitsd_export.cli.state import State
 
@@ -16,12 +15,10 @@ def serving_config(
         typer.Argument(help="Server: triton takes an ONNX file, tf-serving a SavedModel."),
     ],
     artifact: Artifact,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Output folder.")],
+    output: OutputFolder,
     name: Annotated[
         str | None, typer.Option(help="Model name that clients use. Default: the artifact's name.")
     ] = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Writes the model folder of an inference server, and prints the command that starts it."""
     from vitsd_export.deploy.serving_config import write_serving_config
@@ -32,8 +29,3 @@ def serving_config(
         return
     print(f"{output}, to be served there by:")
     print(f"  {written.command}")
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("serving-config")(serving_config)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vitsd_export.cli.options import Artifact, Debug, Json
+from vitsd_export.cli.options import Artifact
 from vitsd_export.cli.output import print_json
 from vitsd_export.cli.state import State
 
@@ -15,8 +15,6 @@ def snippet(
         typer.Argument(help="Programming language."),
     ],
     artifact: Artifact,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Prints code that runs an artifact, with its tensor names, shapes and labels."""
     from vitsd_export.deploy.snippets import write_snippet
@@ -26,8 +24,3 @@ def snippet(
         print_json({"language": language, "code": code})
         return
     print(code, end="")
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(snippet)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from vitsd_export.cli.options import Debug, Json
 from vitsd_export.cli.output import megabytes, print_json
 from vitsd_export.cli.state import State
 
@@ -30,15 +29,13 @@ def web(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing site.")] = False,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Writes a web page that classifies images in the browser with an ONNX file."""
     from vitsd_export.deploy.web_server import SiteServer
     from vitsd_export.deploy.web_site import write_site
 
     with contextlib.ExitStack() as stack:
-        # First, so that a port in use is told before anything is written.
+        # First, so that a port in use is reported before anything is written.
         server = stack.enter_context(SiteServer(output, port)) if serve else None
         site = write_site(artifact, output, runtime=runtime, force=force)
         if State.json:
@@ -55,8 +52,3 @@ def web(
             sys.stdout.flush()
             with contextlib.suppress(KeyboardInterrupt):
                 server.serve_forever()
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(web)

@@ -9,40 +9,29 @@ from vitsd_export.errors import UsageError
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
-    """Returns the k classes of highest score of each row, the highest first.
+    """Returns the k classes of highest score of each row, [N, min(k, classes)] int64, the highest first.
 
     Of equal scores the lower class comes first, as `numpy.argmax` has it; NaN comes last.
 
     Args:
         scores: [N, classes] floats.
-        k: Number of classes, at least 1; all of them if there are fewer.
-
-    Returns:
-        [N, min(k, classes)] int64.
-
-    Raises:
-        UsageError: If `k` is below 1.
+        k: At least 1.
     """
-    if k < 1:
-        raise UsageError(f"k must be at least 1, not {k}.")
     return np.argsort(-scores, axis=1, kind="stable")[:, :k]
 
 
 def hits_top_k(probabilities: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarray:
-    """Returns whether the label of each image is among its k most probable classes.
+    """Returns whether the label of each image is among its k most probable classes, [N] bool.
 
     An image whose probabilities hold NaN or infinity counts as wrong.
 
     Args:
         probabilities: [N, classes] floats; logits do as well.
         labels: [N] integers.
-        k: Number of guesses an image has.
-
-    Returns:
-        [N] bool.
+        k: At least 1.
 
     Raises:
-        UsageError: If the numbers of images and labels differ, or `k` is below 1.
+        UsageError: If the numbers of images and labels differ.
     """
     if labels.shape != probabilities.shape[:1]:
         raise UsageError(
@@ -53,49 +42,13 @@ def hits_top_k(probabilities: np.ndarray, labels: np.ndarray, k: int = 1) -> np.
     return np.asarray(hits & np.isfinite(probabilities).all(axis=1))
 
 
-def count_top_k(probabilities: np.ndarray, labels: np.ndarray, k: int = 1) -> int:
-    """Returns the number of images that `hits_top_k` finds right.
-
-    Args:
-        probabilities: As `hits_top_k` takes them.
-        labels: As `hits_top_k` takes them.
-        k: As `hits_top_k` takes it.
-
-    Raises:
-        UsageError: As `hits_top_k` does.
-    """
-    return int(np.count_nonzero(hits_top_k(probabilities, labels, k)))
-
-
-def top_k_accuracy(probabilities: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
-    """Returns the share of images whose label is among the k most probable classes, 0–1.
-
-    Args:
-        probabilities: [N, classes] floats; logits do as well.
-        labels: [N] integers.
-        k: Number of guesses an image has.
-
-    Raises:
-        UsageError: If there are no images, the numbers of images and labels differ, or `k` is below
-            1.
-    """
-    if not len(probabilities):
-        raise UsageError("There are no images to take an accuracy of.")
-    return count_top_k(probabilities, labels, k) / len(probabilities)
-
-
 def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Returns the Wilson score interval of a proportion.
-
-    Wilson, 1927, doi:10.1080/01621459.1927.10502953.
+    """Returns the Wilson score interval of a proportion, 0–1 (1927, doi:10.1080/01621459.1927.10502953).
 
     Args:
         correct: Images that were right.
         total: Images in all.
         confidence: Probability that the interval covers the true proportion.
-
-    Returns:
-        Lower and upper end, 0–1.
 
     Raises:
         UsageError: If the counts or the confidence are impossible.

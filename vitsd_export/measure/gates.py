@@ -76,7 +76,7 @@ class Verification:
         checks: Every check that was made, in the order to show them.
         parity: The figures the checks were made on.
         skipped: Checks of the gate that could not be made, each with the reason.
-        data: What the images are, as `ImageDataset.describe` tells it.
+        data: What the images are: see `ImageDataset.describe`.
     """
 
     scheme: str
@@ -141,17 +141,9 @@ def keeps_low_rank(parity: Parity) -> bool:
 
 
 def check_parity(parity: Parity, scheme: str, *, low_rank: bool = False) -> Verification:
-    """Holds a comparison against the gate of a numeric scheme.
+    """Holds a comparison against the gate of a numeric scheme; see `gate_for`.
 
     Every check is made, also after one has failed. All numbers must be finite whatever the scheme.
-
-    Args:
-        parity: The comparison.
-        scheme: As `gate_for` takes it.
-        low_rank: As `gate_for` takes it.
-
-    Raises:
-        UsageError: If no gate is known for the scheme.
     """
     checks, skipped = _checks(parity, gate_for(scheme, low_rank=low_rank))
     return Verification(scheme, parity.images, tuple(checks), parity, tuple(skipped))

@@ -78,7 +78,7 @@ def measure_sensitivity(
     images: np.ndarray,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Sensitivity:
-    """Compares the layers of an artifact with those of the network that it was made from.
+    """Compares the layers of an artifact with those of the float32 network that it was made from.
 
     Args:
         reference: The network in float32.

@@ -99,19 +99,16 @@ class Parity:
 
 
 def kl_divergences(reference_probabilities: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Returns the Kullback–Leibler divergence of each image's answer from the reference's, in nats.
+    """Returns the Kullback–Leibler divergence of each answer from the reference's, [N] float64, in nats.
 
-    Sum over the classes of p·log(p/q), p the reference's, in float64. An answer that rounds to 0 would make
-    it infinite, which integers do all the time: it counts as what the reference answers on average where the
-    artifact answers 0, and at most as half a step, the step being the least positive answer of all, or that
-    of 8 bits if this is smaller.
+    Sum over the classes of p·log(p/q), p the reference's, in float64; NaN where an answer is not finite. An
+    answer that rounds to 0 would make it infinite, which integers do all the time: it counts as what the
+    reference answers on average where the artifact answers 0, and at most as half a step, the step being the
+    least positive answer of all, or that of 8 bits if this is smaller.
 
     Args:
         reference_probabilities: [N, classes] floats.
         probabilities: [N, classes] floats.
-
-    Returns:
-        [N] float64; NaN where an answer is not finite.
     """
     least = float(np.finfo(np.float32).tiny)
     p = np.maximum(reference_probabilities.astype(np.float64), least)
@@ -136,11 +133,11 @@ def compare(
     probabilities: np.ndarray,
     labels: np.ndarray | None = None,
 ) -> Parity:
-    """Compares two sets of probabilities of the same images.
+    """Compares two sets of probabilities, [N, classes], of the same images.
 
     Args:
-        reference_probabilities: [N, classes] of the model the artifact came from.
-        probabilities: [N, classes] of the artifact.
+        reference_probabilities: Of the model the artifact came from.
+        probabilities: Of the artifact.
         labels: [N] integers; None if unknown. Labels outside the classes are those of other data,
             and no accuracy is taken.
 
@@ -156,7 +153,7 @@ def compare(
     images, classes = reference_probabilities.shape
     if probabilities.shape[1] != classes:
         raise InputError(
-            f"The artifact tells {probabilities.shape[1]} classes apart and the reference model "
+            f"The artifact has {probabilities.shape[1]} classes and the reference model "
             f"{classes}: it does not come from this model. Name the model it was exported from."
         )
     if len(probabilities) != images or not images:

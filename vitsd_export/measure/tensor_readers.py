@@ -9,6 +9,8 @@ import numpy as np
 
 from vitsd_export._internal.messages import first_line
 from vitsd_export.artifact.damage import unusable
+from vitsd_export.artifact.format_detection import find_format
+from vitsd_export.artifact.formats import LITERT, ONNX, ArtifactFormat
 from vitsd_export.errors import InputError
 from vitsd_export.lowering.graph import Graph
 from vitsd_export.quantization.calibration.ranges import WEIGHTED_OPERATORS, is_geometry
@@ -39,12 +41,7 @@ class TensorReader(Protocol):
 
 
 class GraphReader:
-    """A lowered graph in float32.
-
-    Attributes:
-        names: Of its dense layers, as `dense_layers` tells them.
-        candidates: The same.
-    """
+    """A lowered graph in float32; names are those of its dense layers, as `dense_layers` has them."""
 
     def __init__(self, graph: Graph) -> None:
         """Takes a graph; no file is made for it."""
@@ -61,12 +58,7 @@ class GraphReader:
 
 
 class LiteRTReader:
-    """A .tflite file in LiteRT's own kernels: XNNPACK keeps no tensors to be read.
-
-    Attributes:
-        names: Of the outputs of its operators with trained weights.
-        candidates: The same.
-    """
+    """A .tflite file in LiteRT's own kernels: XNNPACK keeps no tensors to be read."""
 
     def __init__(self, path: Path) -> None:
         """Opens a file that is known to be sound.
@@ -133,12 +125,7 @@ class LiteRTReader:
 
 
 class OnnxReader:
-    """An ONNX file in onnxruntime, with more outputs than it declares.
-
-    Attributes:
-        names: Of the outputs of its operators with weights.
-        candidates: Of the outputs of all operators.
-    """
+    """An ONNX file in onnxruntime, with more outputs than it declares."""
 
     def __init__(self, path: Path) -> None:
         """Opens a file that is known to be sound."""
@@ -185,42 +172,37 @@ class OnnxReader:
         return read
 
 
-def open_reader(path: Path) -> TensorReader:
-    """Opens an artifact to read its layers' outputs.
+READERS: Mapping[ArtifactFormat, Callable[[Path], TensorReader]] = {
+    LITERT: LiteRTReader,
+    ONNX: OnnxReader,
+}
 
-    Args:
-        path: An ONNX or LiteRT file.
+
+def open_reader(path: Path) -> TensorReader:
+    """Opens an ONNX or LiteRT file to read its layers' outputs.
 
     Raises:
         InputError: If it is neither, or damaged.
     """
     from vitsd_export.runtimes import open_runner
 
+    form = find_format(path)
+    if form not in READERS:
+        raise InputError(
+            f"The tensors between the layers of {form.phrase} cannot be read ({path}). Give an ONNX or "
+            "LiteRT file."
+        )
     # Makes sure that the file is sound.
-    with open_runner(path) as runner:
-        runtime = runner.name
-    if "litert" in runtime:
-        return LiteRTReader(path)
-    if "onnxruntime" in runtime:
-        return OnnxReader(path)
-    raise InputError(
-        f"{path} runs in {runtime}, where the tensors between its layers cannot be read. Give an ONNX or "
-        "LiteRT file."
-    )
+    open_runner(path).close()
+    return READERS[form](path)
 
 
 def match_names(reference: Collection[str], artifact: Collection[str]) -> dict[str, str]:
-    """Finds the tensors of an artifact that stand for a reference's.
+    """Returns the tensors of an artifact that stand for a reference's, by the reference's names.
 
     Converters and quantizers change names: a tensor of several fused operators has all their names, with
-    semicolons; a name that is taken gets a number; quantized tensors get a suffix.
-
-    Args:
-        reference: Names in the reference.
-        artifact: Names in the artifact.
-
-    Returns:
-        The artifact's name by the reference's; names without a partner are left out.
+    semicolons; a name that is taken gets a number; quantized tensors get a suffix. Names without a partner
+    are left out.
     """
     known = {_plain(name)[-1]: name for name in reference}
     # Integers that are turned into the float of the very name would come first.

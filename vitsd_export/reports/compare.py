@@ -21,18 +21,15 @@ tools made, and the Keras model itself, are shown and not counted; so is what va
 because a run may be asked for less.
 """
 
-import dataclasses
-import itertools
 import math
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from vitsd_export.errors import InputError, UsageError
+from vitsd_export.measure.benchmark.ratio import median_interval, relative_change
 from vitsd_export.measure.benchmark.results import Interval, LatencyFigures, Results, Row
-from vitsd_export.reports.table import Cell, Column, Table
-from vitsd_export.reports.tables import Setting, build
+from vitsd_export.reports.table import Cell, Column, Table, build
+from vitsd_export.reports.tables import Setting
 from vitsd_export.reports.wording import (
     VERDICTS,
     count,
@@ -41,42 +38,26 @@ from vitsd_export.reports.wording import (
     percent,
     plain,
     setting_name,
-    state,
 )
 
 # A tenth: two runs of the same files on a shared machine stay within it where each has a baseline.
 DEFAULT_TOLERANCE = 0.1
 # Percentage points. One image of 500 is 0.2.
 DEFAULT_ACCURACY_TOLERANCE = 0.5
-_NORMAL_95 = 1.959964
-Verdict = Literal[
-    "failing",
-    "slower",
-    "less",
-    "larger",
-    "same",
-    "recovered",
-    "faster",
-    "more",
-    "smaller",
-    "vanished",
-    "new",
-    "skipped",
-]
-# The gravest first, as the table has them. What makes a run worse, then the rest.
-_WORSE: dict[Verdict, str] = {
+# The verdicts and how they read. What makes a run worse comes first in the table, then the rest.
+_WORSE = {
     "failing": "fails now",
     "slower": VERDICTS["slower"],
     "less": "less accurate",
     "larger": "larger",
 }
-_BETTER: dict[Verdict, str] = {
+_BETTER = {
     "recovered": "works again",
     "faster": VERDICTS["faster"],
     "more": "more accurate",
     "smaller": "smaller",
 }
-_WORDS: dict[Verdict, str] = {
+_WORDS = {
     **_WORSE,
     "same": VERDICTS["same"],
     **_BETTER,
@@ -91,32 +72,28 @@ class Change:
     """A figure or the state of a candidate, then and now.
 
     Attributes:
-        candidate: Its name.
-        is_ours: False for what another tool made, and for the Keras model: these do not count.
+        row: The candidate, in the new run if it is there.
         figure: `ratio` to the baseline, `p50`, `top-1`, `top-5`, `agreement`, `size` or `state`.
         verdict: See the module.
         old: The figure then; None of a state.
         new: The figure now.
         change: new / old - 1 with its 95 % interval, of a time.
         setting: Threads and images a call, of a time.
-        reason: Why it failed or was skipped.
     """
 
-    candidate: str
-    is_ours: bool
+    row: Row
     figure: str
-    verdict: Verdict
+    verdict: str
     old: float | None = None
     new: float | None = None
     change: Interval | None = None
     setting: Setting | None = None
-    reason: str = ""
 
     @property
-    def points(self) -> float:
-        """The change of a share in percentage points."""
-        # Shares of the same images: what is beyond their last digits is rounding.
-        return round(100 * ((self.new or 0.0) - (self.old or 0.0)), 9)
+    def is_ours(self) -> bool:
+        """False for what another tool made, and for the Keras model: these do not count."""
+        candidate = self.row.candidate
+        return candidate.origin == "ours" and not candidate.is_keras
 
 
 @dataclass(frozen=True)
@@ -124,8 +101,8 @@ class Comparison:
     """What changed from an old run to a new one.
 
     Attributes:
-        tolerance: Relative change of time and size that is let pass.
-        accuracy_tolerance: Loss in percentage points that is let pass.
+        tolerance: Relative change of time and size that is accepted.
+        accuracy_tolerance: Loss in percentage points that is accepted.
         changes: Everything that could be compared, also what stayed the same.
         notes: What could not be compared, and why.
     """
@@ -152,10 +129,10 @@ class Comparison:
             found = [
                 f"{len(names)} {word}"
                 for verdict, word in _WORSE.items()
-                if (names := {each.candidate for each in ours if each.verdict == verdict})
+                if (names := {each.row.candidate.name for each in ours if each.verdict == verdict})
             ]
             return f"Regressed {limits}: {', '.join(found)}."
-        compared = {change.candidate for change in ours if change.figure != "state"}
+        compared = {change.row.candidate.name for change in ours if change.figure != "state"}
         if not compared:
             return "Nothing of ours could be compared."
         return f"No regression {limits}, in {count(len(compared), 'candidate')} of ours."
@@ -179,7 +156,7 @@ class Comparison:
                 (Column("new"), lambda change: _value(change, change.new)),
                 (Column("change (95 % interval)"), _difference),
                 (Column("it is", is_number=False), _verdict),
-                (Column("reason", is_number=False), lambda change: Cell(plain(change.reason))),
+                (Column("reason", is_number=False), _reason),
             ),
             sorted(
                 filter(self._is_notable, self.changes),
@@ -188,13 +165,13 @@ class Comparison:
         )
 
     def _is_notable(self, change: Change) -> bool:
-        """Says whether a figure is shown: a large change of a time that may be chance is, too."""
+        """Returns whether a figure is shown: a large change of a time that may be chance is, too."""
         is_large = change.change is not None and abs(change.change.value) > self.tolerance
         return change.verdict != "same" or is_large
 
 
 def _name(change: Change) -> Cell:
-    return Cell(plain(change.candidate) + ("" if change.is_ours else " (not counted)"))
+    return Cell(plain(change.row.candidate.name) + ("" if change.is_ours else " (not counted)"))
 
 
 def _figure(change: Change) -> Cell:
@@ -214,19 +191,33 @@ def _difference(change: Change) -> Cell:
     if change.old is None or change.new is None:
         return Cell("")
     if change.change is not None:
-        value, low, high = (
-            100 * share for share in (change.change.value, change.change.low, change.change.high)
-        )
+        figures = (change.change.value, change.change.low, change.change.high)
+        value, low, high = (100 * share for share in figures)
         return Cell(f"{value:+.1f} % ({low:+.1f}…{high:+.1f})", value)
     if change.figure == "size":
-        relative = 100 * (change.new / change.old - 1) if change.old else math.inf
+        relative = 100 * _relative(change.old, change.new)
         return Cell(f"{relative:+.1f} %", relative)
-    return Cell(f"{change.points:+.2f} points", change.points)
+    points = _points(change.old, change.new)
+    return Cell(f"{points:+.2f} points", points)
 
 
 def _verdict(change: Change) -> Cell:
     kind = "bad" if change.verdict in _WORSE else "good" if change.verdict in _BETTER else ""
     return Cell(_WORDS[change.verdict], kind=kind)
+
+
+def _reason(change: Change) -> Cell:
+    is_state = change.figure == "state"
+    return Cell(plain(change.row.failure or change.row.skipped or "") if is_state else "")
+
+
+def _relative(old: float, new: float) -> float:
+    return new / old - 1 if old else math.inf
+
+
+def _points(old: float, new: float) -> float:
+    # Shares of the same images: what is beyond their last digits is rounding.
+    return round(100 * (new - old), 9)
 
 
 def compare_results(
@@ -240,8 +231,8 @@ def compare_results(
     Args:
         old: The run to compare with.
         new: The run in question.
-        tolerance: Relative change of times and sizes that is let pass, 0.1 for a tenth.
-        accuracy_tolerance: Loss of accuracy or agreement that is let pass, in percentage points.
+        tolerance: Relative change of times and sizes that is accepted, 0.1 for a tenth.
+        accuracy_tolerance: Loss of accuracy or agreement that is accepted, in percentage points.
 
     Raises:
         UsageError: If a tolerance is negative or not finite.
@@ -261,187 +252,97 @@ def compare_results(
     pairs = [
         (before[name], row)
         for name, row in after.items()
-        if name in before and state(row) == state(before[name]) == "measured"
+        if name in before and row.state == before[name].state == "measured"
     ]
     same_machine, same_images = _is_same_machine(old, new), _has_same_images(old, new)
-    times = [
-        change
-        for pair in pairs
-        for change in _latency_changes(*pair, same_machine=same_machine, tolerance=tolerance)
-    ]
-    others = [
-        change
-        for pair in pairs
-        for change in (
-            *(_accuracy_changes(*pair, accuracy_tolerance) if same_images else ()),
-            *_size_changes(*pair, tolerance),
-        )
-    ]
-    in_both = sum(len(_settings(earlier).keys() & _settings(row).keys()) for earlier, row in pairs)
-    return Comparison(
-        tolerance,
-        accuracy_tolerance,
-        (*_state_changes(before, after), *times, *others),
-        tuple(
-            _notes(
-                old,
-                new,
-                in_both - len(times),
-                same_machine=same_machine,
-                same_images=same_images,
-            )
-        ),
-    )
-
-
-def median_interval(samples: tuple[float, ...], median: float, launches: int = 1) -> Interval:
-    """Returns a median with its 95 % interval from order statistics, which no distribution underlies.
-
-    The ranks are those of the binomial distribution in its normal approximation; below six samples, which
-    cannot give 95 %, the interval is that from the least to the largest.
-
-    Args:
-        samples: In sequence, each process's share after the other.
-        median: As it was reported.
-        launches: Processes that the samples come from. Memory lies elsewhere in each, so that two may
-            differ by more than their calls do: the interval holds the median of every one.
-    """
-    if not samples:
-        return Interval(median, median, median)
-    ordered, number = sorted(samples), len(samples)
-    half = _NORMAL_95 * math.sqrt(number) / 2
-    low = max(math.floor(number / 2 - half), 1) - 1
-    high = min(math.ceil(number / 2 + half) + 1, number) - 1
-    # The median by another definition than ours must not lie outside its own interval.
-    inside = [median]
-    if 1 < launches <= number:
-        bounds = [place * number // launches for place in range(launches + 1)]
-        inside += [statistics.median(samples[a:b]) for a, b in itertools.pairwise(bounds)]
-    return Interval(median, min(ordered[low], *inside), max(ordered[high], *inside))
-
-
-def relative_change(old: Interval, new: Interval) -> Interval:
-    """Returns new / old - 1 with its 95 % interval; all figures must be positive."""
-    change = math.log(new.value / old.value)
-    # A bound of zero is as far as can be.
-    new_low, new_high = _log_distance(new.low, new.value), _log_distance(new.value, new.high)
-    old_low, old_high = _log_distance(old.low, old.value), _log_distance(old.value, old.high)
-    low = change - math.hypot(new_low, old_high)
-    high = change + math.hypot(new_high, old_low)
-    return Interval(math.expm1(change), math.expm1(low), math.expm1(high))
-
-
-def _log_distance(low: float, high: float) -> float:
-    if low <= 0:
-        return math.inf
-    return max(math.log(high / low), 0.0)
+    times: list[Change] = []
+    others: list[Change] = []
+    in_both = 0
+    for earlier, row in pairs:
+        in_both += len(_settings(earlier).keys() & _settings(row).keys())
+        times += _latency_changes(earlier, row, same_machine, tolerance)
+        if same_images:
+            others += _accuracy_changes(earlier, row, accuracy_tolerance)
+        others += _size_changes(earlier, row, tolerance)
+    notes = _notes(old, new, in_both - len(times), same_machine, same_images)
+    changes = (*_state_changes(before, after), *times, *others)
+    return Comparison(tolerance, accuracy_tolerance, changes, tuple(notes))
 
 
 def _latency_changes(
-    earlier: Row, row: Row, *, same_machine: bool, tolerance: float
+    earlier: Row, row: Row, same_machine: bool, tolerance: float
 ) -> Iterator[Change]:
     before = _settings(earlier)
-    for setting, figures in _settings(row).items():
-        if setting not in before:
+    same_baseline = earlier.candidate.baseline == row.candidate.baseline
+    for setting, now in _settings(row).items():
+        then = before.get(setting)
+        if then is None:
             continue
-        found = _comparable(earlier, row, before[setting], figures, same_machine)
-        if found is None:
+        if then.ratio is not None and now.ratio is not None and same_baseline:
+            figure, old, new = "ratio", then.ratio, now.ratio
+        elif same_machine:
+            figure = "p50"
+            old, new = (median_interval(one.samples, one.p50, one.launches) for one in (then, now))
+        else:
             continue
-        figure, old, new = found
+        if old.value <= 0 or new.value <= 0:
+            continue
         change = relative_change(old, new)
-        verdict: Verdict = "same"
+        verdict = "same"
         if change.value > tolerance and change.low > 0:
             verdict = "slower"
         elif change.value < 1 / (1 + tolerance) - 1 and change.high < 0:
             verdict = "faster"
-        yield Change(
-            row.candidate.name,
-            _is_ours(row),
-            figure,
-            verdict,
-            old.value,
-            new.value,
-            change,
-            setting,
-        )
-
-
-def _comparable(
-    earlier: Row, row: Row, old: LatencyFigures, new: LatencyFigures, same_machine: bool
-) -> tuple[Literal["ratio", "p50"], Interval, Interval] | None:
-    """Returns the two figures to compare, and what they are; None if nothing fair is left."""
-    same_baseline = earlier.candidate.baseline == row.candidate.baseline
-    if old.ratio is not None and new.ratio is not None and same_baseline:
-        if old.ratio.value <= 0 or new.ratio.value <= 0:
-            return None
-        return "ratio", old.ratio, new.ratio
-    if not same_machine or old.p50 <= 0 or new.p50 <= 0:
-        return None
-    return (
-        "p50",
-        median_interval(old.samples, old.p50, old.launches),
-        median_interval(new.samples, new.p50, new.launches),
-    )
+        yield Change(row, figure, verdict, old.value, new.value, change, setting)
 
 
 def _accuracy_changes(earlier: Row, row: Row, tolerance: float) -> Iterator[Change]:
     then, now = earlier.accuracy, row.accuracy
-    figures: list[tuple[str, float | None, float | None]] = []
+    figures: list[tuple[str, float, float]] = []
     if then is not None and now is not None and then.images == now.images:
         figures.append(("top-1", then.top1.value, now.top1.value))
-        figures.append(
-            ("top-5", then.top5.value if then.top5 else None, now.top5.value if now.top5 else None)
-        )
+        if then.top5 is not None and now.top5 is not None:
+            figures.append(("top-5", then.top5.value, now.top5.value))
     before, after = earlier.parity, row.parity
     if before is not None and after is not None and before.images == after.images:
         figures.append(("agreement", before.top1_agreement, after.top1_agreement))
     for name, old, new in figures:
-        if old is None or new is None:
-            continue
-        change = Change(row.candidate.name, _is_ours(row), name, "same", old, new)
-        verdict: Verdict = "same"
-        if change.points < -tolerance:
-            verdict = "less"
-        elif change.points > tolerance:
-            verdict = "more"
-        yield dataclasses.replace(change, verdict=verdict)
+        points = _points(old, new)
+        verdict = "less" if points < -tolerance else "more" if points > tolerance else "same"
+        yield Change(row, name, verdict, old, new)
 
 
 def _size_changes(earlier: Row, row: Row, tolerance: float) -> Iterator[Change]:
     if earlier.size is None or row.size is None:
         return
     old, new = earlier.size.bytes, row.size.bytes
-    verdict: Verdict = "same"
+    verdict = "same"
     if new > old * (1 + tolerance):
         verdict = "larger"
     elif new < old / (1 + tolerance):
         verdict = "smaller"
-    yield Change(row.candidate.name, _is_ours(row), "size", verdict, old, new)
+    yield Change(row, "size", verdict, old, new)
 
 
 def _state_changes(before: dict[str, Row], after: dict[str, Row]) -> Iterator[Change]:
-    def change(row: Row, verdict: Verdict) -> Change:
-        reason = row.failure or row.skipped or ""
-        return Change(row.candidate.name, _is_ours(row), "state", verdict, reason=reason)
-
     for name, row in before.items():
-        if name not in after and state(row) == "measured":
-            yield change(row, "vanished")
+        if name not in after and row.state == "measured":
+            yield Change(row, "state", "vanished")
     for name, row in after.items():
-        now, then = state(row), state(before[name]) if name in before else None
+        now, then = row.state, before[name].state if name in before else None
         if then is None:
-            yield change(row, "new")
+            yield Change(row, "state", "new")
         elif now == "failed" and then != "failed":
             # One that was skipped has never been seen to work.
-            yield change(row, "failing" if then == "measured" else "new")
+            yield Change(row, "state", "failing" if then == "measured" else "new")
         elif now == "measured" and then != "measured":
-            yield change(row, "recovered" if then == "failed" else "new")
+            yield Change(row, "state", "recovered" if then == "failed" else "new")
         elif now == "skipped" and then == "measured":
-            yield change(row, "skipped")
+            yield Change(row, "state", "skipped")
 
 
 def _notes(
-    old: Results, new: Results, left_out: int, *, same_machine: bool, same_images: bool
+    old: Results, new: Results, left_out: int, same_machine: bool, same_images: bool
 ) -> Iterator[str]:
     if not same_machine:
         yield (
@@ -457,7 +358,7 @@ def _notes(
     if not same_images:
         yield "The images differ: accuracy and agreement are not compared."
     if old.model.get("sha256") != new.model.get("sha256"):
-        yield "The model's weights differ: accuracy tells of the training, too."
+        yield "The model's weights differ: changes of accuracy may come from the training."
     for name, results in (("old", old), ("new", new)):
         if results.finished is None:
             yield f"The {name} run was broken off: not all of it was measured."
@@ -465,11 +366,6 @@ def _notes(
 
 def _settings(row: Row) -> dict[Setting, LatencyFigures]:
     return {(figures.threads, figures.batch): figures for figures in row.latencies}
-
-
-def _is_ours(row: Row) -> bool:
-    """Says whether a row counts: the Keras model itself is what ours are compared with."""
-    return row.candidate.origin == "ours" and row.candidate.format != "keras"
 
 
 def _is_same_machine(old: Results, new: Results) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from vitsd_export._internal.atomic_write import publish, staging
+from vitsd_export._internal.atomic_write import write_file
 from vitsd_export.errors import EnvironmentProblem
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def new_figure(width: float, height: float) -> "tuple[Figure, Axes]":
 
 def write_png(figure: "Figure", path: Path) -> None:
     """Writes a picture, atomically."""
-    with staging(path) as staged:
-        figure.savefig(staged, format="png")
-        publish(staged, path)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_file(path, buffer.getvalue())
 
 
 def to_svg(figure: "Figure", key: str, label: str, tips: Mapping[str, str] | None = None) -> str:

@@ -11,23 +11,17 @@ from vitsd_export.reports.wording import (
     percent,
     plain,
     setting_name,
-    state,
 )
 
 
 def findings(results: Results, setting: Setting | None) -> list[str]:
-    """Returns the sentences; those about latency are of one setting.
-
-    Args:
-        results: The run.
-        setting: Threads and images a call; None where no latency was measured.
-    """
+    """Returns the sentences; those about latency are of one setting, if there is any."""
     if not results.rows:
         return ["No candidate was measured."]
-    states = Counter(state(row) for row in results.rows)
+    states = Counter(row.state for row in results.rows)
     parts = [f"{states[name]} {name}" for name in ("measured", "failed", "skipped") if states[name]]
     sentences = [f"{count(len(results.rows), 'candidate')}: {', '.join(parts)}."]
-    measured = [row for row in results.rows if state(row) == "measured"]
+    measured = [row for row in results.rows if row.state == "measured"]
     timed = [(figures, row) for row in measured if setting and (figures := latency(row, setting))]
     if timed and setting:
         fastest, row = min(timed, key=lambda pair: pair[0].p50)
@@ -37,8 +31,10 @@ def findings(results: Results, setting: Setting | None) -> list[str]:
         )
         verdicts = Counter(figures.verdict for figures, _ in timed if figures.verdict is not None)
         if verdicts:
-            told = [f"{verdicts[name]} {word}" for name, word in VERDICTS.items() if verdicts[name]]
-            sentences.append(f"Compared with their baselines: {', '.join(told)}.")
+            words = [
+                f"{verdicts[name]} {word}" for name, word in VERDICTS.items() if verdicts[name]
+            ]
+            sentences.append(f"Compared with their baselines: {', '.join(words)}.")
     shares = [
         (row.work.share, row)
         for row in measured

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
+from vitsd_export._internal.atomic_write import write_file
 from vitsd_export.measure.benchmark.results import Results
 from vitsd_export.reports.table import Cell, Table
 from vitsd_export.reports.tables import all_tables
@@ -13,6 +15,15 @@ from vitsd_export.reports.wording import data_name, headline, machine_name, plai
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~&$#]|(?<![^\W_])_|_(?![^\W_])")
 # What has one at the beginning of a line alone: lists and underlines of headings.
 _LEADING = re.compile(r"^(\d*)([-+=.)])(?=[\s=-]|$)")
+
+
+def write_markdown(results: Results, path: Path) -> None:
+    """Writes `to_markdown`, atomically.
+
+    Raises:
+        EnvironmentProblem: If the file cannot be written.
+    """
+    write_file(path, to_markdown(results))
 
 
 def to_markdown(results: Results) -> str:

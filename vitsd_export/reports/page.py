@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from vitsd_export._internal.atomic_write import publish, staging
+from vitsd_export._internal.atomic_write import write_file
 from vitsd_export.errors import EnvironmentProblem
 from vitsd_export.measure.benchmark.results import Results, WorstImage
 from vitsd_export.reports import tables
@@ -49,10 +49,7 @@ def write_page(results: Results, path: Path) -> None:
     Raises:
         EnvironmentProblem: If the file cannot be written.
     """
-    text = render_page(results)
-    with staging(path) as staged:
-        staged.write_text(text, encoding="utf-8", newline="\n")
-        publish(staged, path)
+    write_file(path, render_page(results))
 
 
 def render_page(results: Results) -> str:

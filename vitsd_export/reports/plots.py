@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vitsd_export._internal.pareto import pareto_front
 from vitsd_export.measure.benchmark.results import Results, Row
 from vitsd_export.reports.drawing import (
     BLUE,
@@ -31,7 +32,6 @@ from vitsd_export.reports.wording import (
     runtime_name,
     setting_name,
     shorten,
-    state,
 )
 
 if TYPE_CHECKING:
@@ -57,18 +57,11 @@ class Picture:
 
 
 def write_plots(results: Results, folder: Path) -> tuple[Path, ...]:
-    """Writes the pictures at the fewest threads and images a call that were measured.
+    """Writes the pictures at the fewest threads and images a call that were measured; returns their files.
 
     `pareto.png`: accuracy against latency, a disc's area the size of its file. `ratios.png`: the time of each
     candidate by that of its baseline, with the interval. `roofline.png`: the share of the roofline.
     One that has nothing to show is not written.
-
-    Args:
-        results: The run.
-        folder: An existing folder.
-
-    Returns:
-        The files written.
 
     Raises:
         EnvironmentProblem: If matplotlib is missing, or a file cannot be written.
@@ -86,15 +79,6 @@ def write_plots(results: Results, folder: Path) -> tuple[Path, ...]:
                 write_png(figure, folder / name)
                 written.append(folder / name)
     return tuple(written)
-
-
-def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Returns the points (time, accuracy) that no other equals or beats in both, the fastest first."""
-    return [
-        point
-        for point in sorted(set(points))
-        if not any(x <= point[0] and y >= point[1] and (x, y) != point for x, y in points)
-    ]
 
 
 def draw_pareto(results: Results, setting: Setting) -> Picture | None:
@@ -133,8 +117,10 @@ def draw_pareto(results: Results, setting: Setting) -> Picture | None:
             drawn.add(runtime)
             axes.plot([], [], "o", color=colour, alpha=0.7, label=runtime)
     axes.plot([], [], "o", mfc="none", mec=GREY, label="by another tool: pale")
-    front = pareto_front([(x, y) for _, x, y in points])
-    axes.step(*zip(*front, strict=True), where="post", color=GREY, linestyle=":", zorder=1)
+    times, heights = zip(*pareto_front([(x, -y) for _, x, y in points]), strict=True)
+    axes.step(
+        times, [-height for height in heights], where="post", color=GREY, linestyle=":", zorder=1
+    )
     _scale_times(axes, [x for _, x, _ in points])
     # Half a point: less would make noise look like a difference.
     low, high = min(y for *_, y in points), max(y for *_, y in points)
@@ -211,7 +197,7 @@ def draw_times(results: Results, setting: Setting) -> Picture | None:
 
 
 def _timed(results: Results, setting: Setting) -> list[Row]:
-    return [row for row in results.rows if state(row) == "measured" and latency(row, setting)]
+    return [row for row in results.rows if row.state == "measured" and latency(row, setting)]
 
 
 def _p50(row: Row, setting: Setting) -> float:
@@ -257,7 +243,7 @@ def _scale_times(axes: "Axes", times: Sequence[float]) -> None:
 def _draw_ratios(results: Results, setting: Setting) -> "Figure | None":
     found = []
     for row in results.rows:
-        figures = latency(row, setting) if state(row) == "measured" else None
+        figures = latency(row, setting) if row.state == "measured" else None
         if figures is not None and figures.ratio is not None:
             found.append((row, figures.ratio, figures.verdict or "same"))
     if not found:

@@ -48,9 +48,8 @@ def write_pareto_plot(outcome: Outcome, path: Path, title: str) -> None:
     with drawing():
         figure, axes = new_figure(10.0, 5.5)
         points = [
-            (trial.candidate, trial.figures, outcome.drop(trial) or 0.0)
-            for trial in outcome.trials
-            if trial.figures is not None
+            (candidate, figures, outcome.drop(candidate))
+            for candidate, figures in outcome.measured.items()
         ]
         largest = max(figures.bytes for _, figures, _ in points)
         lines = []
@@ -72,7 +71,7 @@ def write_pareto_plot(outcome: Outcome, path: Path, title: str) -> None:
             mark = " (best)" if is_best else ""
             lines.append(f"{number}  {candidate.name}, {figures.bytes / 1e6:.2f} MB{mark}")
         axes.text(1.02, 1.0, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=8)
-        axes.axhline(outcome.max_drop, color=ORANGE, linestyle=":", linewidth=1)
+        axes.axhline(outcome.space.max_drop, color=ORANGE, linestyle=":", linewidth=1)
         axes.set_xlabel("time of a call, by that of float32")
         axes.set_ylabel("loss of top-1 accuracy, percentage points")
         axes.set_title(f"{title}: no other equals or beats a blue one", fontsize=10)

@@ -1,16 +1,27 @@
 """The tables of a benchmark run. One that would have no rows is None."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable
 
 from vitsd_export.measure.benchmark.results import Interval, LatencyFigures, Results, Row
-from vitsd_export.reports.table import Cell, Column, Table
+from vitsd_export.reports.table import (
+    Cell,
+    Column,
+    Table,
+    bar_cell,
+    build,
+    bytes_cell,
+    difference_cell,
+    milliseconds_cell,
+    number_cell,
+    percent_cell,
+    range_cell,
+    ratio_cell,
+    share_cell,
+)
 from vitsd_export.reports.wording import (
     NOTHING,
     VERDICTS,
     count,
-    data_size,
-    interval,
     milliseconds,
     percent,
     plain,
@@ -18,11 +29,8 @@ from vitsd_export.reports.wording import (
     runtime_name,
     setting_name,
     significant,
-    small,
-    state,
 )
 
-_Item = TypeVar("_Item")
 # Threads, then images in a call.
 Setting = tuple[int, int]
 _CANDIDATE = Column("candidate", is_number=False)
@@ -53,9 +61,9 @@ def summary(results: Results, setting: Setting | None) -> Table | None:
     """Returns the most important figures of each candidate; without a setting, those that have none."""
 
     def outcome(row: Row) -> Cell:
-        if state(row) == "measured":
+        if row.state == "measured":
             return _verdict(latency(row, setting))
-        return Cell(state(row), kind="bad" if state(row) == "failed" else "")
+        return Cell(row.state, kind="bad" if row.state == "failed" else "")
 
     def p50(row: Row) -> Cell:
         figures = latency(row, setting)
@@ -97,8 +105,8 @@ def latencies(results: Results, setting: Setting | None = None) -> Table | None:
         if setting in (None, (figures.threads, figures.batch))
     ]
     places: tuple[tuple[Column, Callable[[tuple[Row, LatencyFigures]], Cell]], ...] = (
-        (Column("threads"), lambda pair: _number(pair[1].threads)),
-        (Column("batch"), lambda pair: _number(pair[1].batch)),
+        (Column("threads"), lambda pair: number_cell(pair[1].threads)),
+        (Column("batch"), lambda pair: number_cell(pair[1].batch)),
     )
     notes = ["If the interval of a ratio contains 1, the two cannot be told apart."]
     if any(figures.inferences > 1 for _, figures in found):
@@ -136,7 +144,7 @@ def parity(results: Results) -> Table | None:
         "Parity with the reference",
         (
             (_CANDIDATE, lambda pair: _name(pair[0])),
-            (Column("images"), lambda pair: _number(pair[1].images)),
+            (Column("images"), lambda pair: number_cell(pair[1].images)),
             (
                 Column("max diff", explanation="largest absolute difference of two probabilities"),
                 lambda pair: difference_cell(pair[1].max_abs_difference),
@@ -160,14 +168,14 @@ def accuracy(results: Results) -> Table | None:
         "Accuracy",
         (
             (_CANDIDATE, lambda pair: _name(pair[0])),
-            (Column("images"), lambda pair: _number(pair[1].images)),
+            (Column("images"), lambda pair: number_cell(pair[1].images)),
             (Column("top-1"), lambda pair: percent_cell(pair[1].top1.value)),
-            (Column("95 % interval"), lambda pair: _range(pair[1].top1)),
+            (Column("95 % interval"), lambda pair: range_cell(pair[1].top1)),
             (
                 Column("top-5"),
                 lambda pair: percent_cell(pair[1].top5.value if pair[1].top5 else None),
             ),
-            (Column("95 % interval"), lambda pair: _range(pair[1].top5)),
+            (Column("95 % interval"), lambda pair: range_cell(pair[1].top5)),
         ),
         [(row, row.accuracy) for row in results.rows if row.accuracy is not None],
         "All see the same images: a difference of two candidates is surer than these intervals.",
@@ -221,13 +229,13 @@ def delegation(results: Results) -> Table | None:
             (Column("provider", is_number=False), lambda pair: Cell(plain(pair[1].provider))),
             (
                 Column("parts", explanation="partitions that the provider took"),
-                lambda pair: _number(pair[1].partitions),
+                lambda pair: number_cell(pair[1].partitions),
             ),
             (
                 Column("delegated", explanation="operators in these"),
-                lambda pair: _number(pair[1].delegated),
+                lambda pair: number_cell(pair[1].delegated),
             ),
-            (Column("operators"), lambda pair: _number(pair[1].operators)),
+            (Column("operators"), lambda pair: number_cell(pair[1].operators)),
             (Column("share"), lambda pair: share(pair[1].delegated, pair[1].operators)),
             (Column("note", is_number=False), lambda pair: Cell(plain(pair[1].note))),
         ),
@@ -300,14 +308,14 @@ def failures(results: Results) -> Table | None:
             (_CANDIDATE, _name),
             (
                 Column("what", is_number=False),
-                lambda row: Cell(state(row), kind="bad" if row.failure is not None else ""),
+                lambda row: Cell(row.state, kind="bad" if row.failure is not None else ""),
             ),
             (
                 Column("reason", is_number=False),
                 lambda row: Cell(plain(row.failure or row.skipped or "") or NOTHING),
             ),
         ),
-        [row for row in results.rows if state(row) != "measured"],
+        [row for row in results.rows if row.state != "measured"],
     )
 
 
@@ -316,7 +324,7 @@ def classes(results: Results) -> Table | None:
     measured = [row for row in results.rows if row.accuracy is not None and row.accuracy.classes]
     if not measured:
         return None
-    reference = next((row for row in measured if row.candidate.format == "keras"), measured[0])
+    reference = next((row for row in measured if row.candidate.is_keras), measured[0])
     others = [row for row in measured if row is not reference]
     own = _by_class(reference)
     labels = dict.fromkeys(label for row in (reference, *others) for label in _by_class(row))
@@ -333,7 +341,7 @@ def classes(results: Results) -> Table | None:
             if round(1000 * change):
                 text += f" ({100 * change:+.1f})"
                 kind = "good" if change > 0 else "bad"
-            note = f"95 % interval {_range(top1).text}, {count(images, 'image')}"
+            note = f"95 % interval {range_cell(top1).text}, {count(images, 'image')}"
             return Cell(text, top1.value, note, kind)
 
         return Column(plain(row.candidate.name)), cell
@@ -350,36 +358,8 @@ def classes(results: Results) -> Table | None:
     )
 
 
-def build(
-    key: str,
-    title: str,
-    columns: Sequence[tuple[Column, Callable[[_Item], Cell]]],
-    items: Iterable[_Item],
-    note: str = "",
-) -> Table | None:
-    """Returns a table without the columns that say nothing in any row; None without rows.
-
-    Args:
-        key: Identifier.
-        title: What the rows are about.
-        columns: The columns, each with its cells.
-        items: One for each row.
-        note: A sentence below.
-    """
-    lines = [tuple(cell(item) for _, cell in columns) for item in items]
-    if not lines:
-        return None
-    kept = [
-        place
-        for place in range(len(columns))
-        if place == 0 or any(line[place].text not in ("", NOTHING) for line in lines)
-    ]
-    rows = tuple(tuple(line[place] for place in kept) for line in lines)
-    return Table(key, title, tuple(columns[place][0] for place in kept), rows, note)
-
-
 def _by_class(row: Row) -> dict[tuple[str, int], tuple[Interval, int]]:
-    """Returns accuracies by label and place: two classes may bear the same name."""
+    """Returns accuracies by label and place: two classes may have the same name."""
     if row.accuracy is None:
         return {}
     return {
@@ -408,57 +388,6 @@ def _verdict(figures: LatencyFigures | None) -> Cell:
     if figures is None or figures.verdict is None:
         return Cell(NOTHING)
     return Cell(VERDICTS[figures.verdict], kind=_KINDS.get(figures.verdict, ""))
-
-
-def ratio_cell(figures: LatencyFigures | None, *, with_interval: bool = False) -> Cell:
-    """Returns the ratio of the medians, with its interval beside or behind it."""
-    if figures is None or figures.ratio is None:
-        return Cell(NOTHING)
-    ratio = figures.ratio
-    text = interval(ratio) if with_interval else f"{ratio.value:.2f}"
-    return Cell(text, ratio.value, f"95 % interval {ratio.low:.3f}–{ratio.high:.3f}")
-
-
-def share_cell(figure: Interval | None) -> Cell:
-    """Returns an accuracy, with its interval as a note."""
-    if figure is None:
-        return Cell(NOTHING)
-    return Cell(percent(figure.value), figure.value, f"95 % interval {_range(figure).text}")
-
-
-def bar_cell(share: float | None) -> Cell:
-    """Returns a share with a bar where the report can draw one."""
-    return Cell(percent(share, 0), share, share=None if share is None else min(max(share, 0), 1))
-
-
-def _range(figure: Interval | None) -> Cell:
-    if figure is None:
-        return Cell(NOTHING)
-    return Cell(f"{100 * figure.low:.1f}–{100 * figure.high:.1f} %", figure.low)
-
-
-def difference_cell(value: float | None) -> Cell:
-    """Returns a difference of probabilities."""
-    return Cell("not finite" if value is None else small(value), value)
-
-
-def milliseconds_cell(value: float | None) -> Cell:
-    """Returns a time."""
-    return Cell(milliseconds(value), value)
-
-
-def bytes_cell(value: int | None) -> Cell:
-    """Returns a size."""
-    return Cell(data_size(value), value)
-
-
-def percent_cell(value: float | None) -> Cell:
-    """Returns a share."""
-    return Cell(percent(value), value)
-
-
-def _number(value: int | None) -> Cell:
-    return Cell(NOTHING if value is None else f"{value:,}", value)
 
 
 def _large(value: int | None) -> str:

@@ -5,7 +5,9 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Literal
 
-from vitsd_export.measure.benchmark.results import Interval, Results, Row
+from rich.text import Text
+
+from vitsd_export.measure.benchmark.results import Interval, Results
 
 NOTHING = "–"
 VERDICTS: Mapping[Literal["faster", "slower", "same"], str] = {
@@ -36,23 +38,11 @@ def runtime_name(key: str) -> str:
     return plain(key.rpartition(":")[2]).removesuffix("Runner") or plain(key)
 
 
-def columns(text: str) -> int:
-    """Returns the width of text in columns of a terminal: Chinese characters take two."""
-    return sum(
-        0 if unicodedata.combining(letter) else 2 if _is_wide(letter) else 1 for letter in text
-    )
-
-
 def shorten(text: str, width: int) -> str:
-    """Cuts text to a width in columns, and says so with an ellipsis."""
-    if columns(text) <= width:
-        return text
-    kept = ""
-    for letter in text:
-        if columns(kept + letter) > width - 1:
-            break
-        kept += letter
-    return kept + "…"
+    """Cuts text to a width in columns of a terminal, and says so with an ellipsis."""
+    shortened = Text(text)
+    shortened.truncate(width, overflow="ellipsis")
+    return shortened.plain
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -105,8 +95,8 @@ def rate(value: float | None, unit: str) -> str:
     return f"{significant(value)} {unit}"
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def count(number: int, one: str) -> str:
+    return f"{number:,} {one if number == 1 else one + 's'}"
 
 
 def interval(figure: Interval | None) -> str:
@@ -118,13 +108,6 @@ def interval(figure: Interval | None) -> str:
 
 def setting_name(threads: int, batch: int) -> str:
     return f"{count(threads, 'thread')}, batch {batch}"
-
-
-def state(row: Row) -> Literal["measured", "failed", "skipped"]:
-    """Returns what became of a candidate; a failure weighs more than what was measured before it."""
-    if row.failure is not None:
-        return "failed"
-    return "measured" if row.skipped is None else "skipped"
 
 
 def headline(results: Results) -> str:
@@ -172,7 +155,3 @@ def versions(results: Results) -> dict[str, str]:
             if found.setdefault(name, version) != version:
                 found[f"{name} ({plain(row.candidate.name)})"] = version
     return found
-
-
-def _is_wide(letter: str) -> bool:
-    return unicodedata.east_asian_width(letter) in "WF"

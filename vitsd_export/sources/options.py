@@ -17,3 +17,13 @@ class SourceOptions(TypedDict, total=False):
     input_range: InputRange | None
     custom_objects: str | None
     trust: bool
+
+
+class LoadingOptions(SourceOptions, total=False):
+    """All options of loading a model.
+
+    Attributes:
+        preset: Architecture of a weights file.
+    """
+
+    preset: str | None

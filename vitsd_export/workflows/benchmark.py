@@ -10,27 +10,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from vitsd_export import __version__
+from vitsd_export._internal.progress import Progress, no_progress
 from vitsd_export.artifact.format_detection import find_format
-from vitsd_export.artifact.formats import FORMATS
 from vitsd_export.artifact.manifest import Manifest
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.labels import default_labels
 from vitsd_export.data.sample import SAMPLE_TITLES, choose_images
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import UsageError
-from vitsd_export.measure.benchmark.engine import Progress, no_progress, run_engine
+from vitsd_export.measure.benchmark.engine import Conditions, run_engine
 from vitsd_export.measure.benchmark.machine import describe_machine
-from vitsd_export.measure.benchmark.results import Candidate, Results, Row
+from vitsd_export.measure.benchmark.results import KERAS, Candidate, Results, Row
 from vitsd_export.measure.benchmark.settings import Settings
-from vitsd_export.pretrained import bundled_names
 from vitsd_export.quantization.schemes import BASELINE
 from vitsd_export.runtimes.registry import find_runner, runner_names
-from vitsd_export.sources.options import SourceOptions
+from vitsd_export.sources.options import LoadingOptions
 
 if TYPE_CHECKING:
     from vitsd_export.workflows.verify import Reference
 
-_KERAS = "keras-tensorflow"
+_KERAS_RUNTIME = "keras-tensorflow"
 _PACKAGES = (
     "ai-edge-litert",
     "ai-edge-quantizer",
@@ -46,20 +45,37 @@ _PACKAGES = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class BenchmarkRequest:
+    """What is measured.
+
+    Attributes:
+        artifacts: ONNX or LiteRT files, SavedModel folders.
+        reference: The model; the bundled one that the artifacts name when None.
+        data: Test images: `sample` (bundled; see `choose_images`), `cifar10`, `cifar100`, or a folder.
+        data_dir: Where CIFAR lies if `data` is its name.
+        settings: Options of the run.
+        runtimes: The only ones to use, of `runtimes.registry.runner_names()`; all when None.
+        force: Measures an artifact all the same whose manifest names another model's file.
+        command: The command line, for the record.
+    """
+
+    artifacts: Sequence[Path]
+    reference: str | None = None
+    data: str = "sample"
+    data_dir: Path | None = None
+    settings: Settings = dataclasses.field(default_factory=Settings)
+    runtimes: Sequence[str] | None = None
+    force: bool = False
+    command: str = ""
+
+
 def benchmark_artifacts(
-    artifacts: Sequence[Path],
+    request: BenchmarkRequest,
     *,
-    reference: str | None = None,
-    preset: str | None = None,
-    data: str = "sample",
-    data_dir: Path | None = None,
-    settings: Settings | None = None,
-    runtimes: Sequence[str] | None = None,
-    force: bool = False,
-    command: str = "",
     on_results: Callable[[Results], None] = lambda results: None,
     progress: Progress = no_progress,
-    **source: Unpack[SourceOptions],
+    **loading: Unpack[LoadingOptions],
 ) -> Results:
     """Measures artifacts in every runtime that reads them, beside the Keras model they were made from.
 
@@ -68,18 +84,10 @@ def benchmark_artifacts(
     the others with Keras on TensorFlow.
 
     Args:
-        artifacts: ONNX or LiteRT files, SavedModel folders.
-        reference: The model; the bundled one that the artifacts name when None.
-        preset: Architecture, if the reference is a file of weights.
-        data: Test images: `sample` (bundled; see `choose_images`), `cifar10`, `cifar100`, or a folder.
-        data_dir: Where CIFAR lies if `data` is its name.
-        settings: Options of the run; those of `Settings()` when None.
-        runtimes: The only ones to use, of `runtimes.registry.runner_names()`; all when None.
-        force: Measures an artifact all the same whose manifest names another model's file.
-        command: The command line, for the record.
+        request: What is measured.
         on_results: Called with the results so far whenever they have grown.
         progress: Told how far the run is.
-        **source: How the reference is loaded.
+        **loading: How the reference is loaded.
 
     Returns:
         The figures; a candidate that failed has a row that says why.
@@ -92,22 +100,29 @@ def benchmark_artifacts(
         EnvironmentProblem: If TensorFlow is missing.
     """
     # Not above: it brings up TensorFlow's classes, which the command's help does without.
-    from vitsd_export.workflows.verify import Reference
+    from vitsd_export.workflows.verify import Reference, bundled_source
 
-    settings = settings or Settings()
-    if not artifacts:
+    if not request.artifacts:
         raise UsageError("There is nothing to measure. Name at least one artifact.")
-    manifests = {path: read_manifest(path) for path in artifacts}
-    name = reference or _bundled_source(manifests)
-    progress("loading the model", 0, 0)
-    model = Reference.load(name, preset=preset, **source)
+    # Without the help of a runtime. A file too damaged to hold one has none: its runtime will say so.
+    manifests = {path: find_format(path).read_manifest(path) for path in request.artifacts}
+    names = [
+        request.reference or bundled_source(path, manifest) for path, manifest in manifests.items()
+    ]
+    if len(set(names)) > 1:
+        raise UsageError(
+            f"The artifacts were made from several models ({', '.join(dict.fromkeys(names))}). Measure "
+            "those of one model at a time."
+        )
+    progress("loading the model")
+    model = Reference.load(names[0], **loading)
     loaded = model.loaded
-    if not force:
+    if not request.force:
         for path, manifest in manifests.items():
             _check_belongs(path, manifest, loaded.sha256, str(loaded.path))
-    keras_path = None if any(source.values()) else loaded.path
-    candidates = list_candidates(manifests, keras_path, runtimes)
-    bench = prepare(model, data=data, data_dir=data_dir, settings=settings, command=command)
+    keras_path = None if any(loading.values()) else loaded.path
+    candidates = list_candidates(manifests, keras_path, request.runtimes)
+    bench = prepare(model, request.data, request.data_dir, request.settings, request.command)
     return measure(candidates, bench, on_results=on_results, progress=progress)
 
 
@@ -133,16 +148,9 @@ class Bench:
 
 
 def prepare(
-    model: "Reference", *, data: str, data_dir: Path | None, settings: Settings, command: str
+    model: "Reference", data: str, data_dir: Path | None, settings: Settings, command: str
 ) -> Bench:
-    """Loads the test images for a reference.
-
-    Args:
-        model: The reference.
-        data: Test images: `sample`, `cifar10`, `cifar100`, or a folder.
-        data_dir: Where CIFAR lies if `data` is its name.
-        settings: Options of the run.
-        command: The command line, for the record.
+    """Loads the test images for a reference; see `BenchmarkRequest`.
 
     Raises:
         InputError: If the images cannot be used.
@@ -175,9 +183,9 @@ def measure(
         progress: Told how far the run is.
     """
     images, loaded, settings = bench.images, bench.model.loaded, bench.settings
-    progress(f"asking the Keras model about {len(images)} images: {images.source}", 0, 0)
+    progress(f"asking the Keras model about {len(images)} images: {images.source}")
     answers = bench.model.answers(images)
-    progress("measuring the machine", 0, 0)
+    progress("measuring the machine")
     results = Results(
         command=bench.command,
         started=_now(),
@@ -187,7 +195,7 @@ def measure(
         model={"name": loaded.name, "sha256": loaded.sha256},
         data=describe_data(images, bench.class_names),
         # As they are read back: with lists.
-        settings=json.loads(json.dumps({**settings.to_dict(), **bench.notes})),
+        settings=json.loads(json.dumps({**dataclasses.asdict(settings), **bench.notes})),
         rows=(),
     )
     lost = lost or {}
@@ -198,9 +206,9 @@ def measure(
         done = {
             row.candidate.name: row
             for row in earlier.rows
-            if row.candidate in candidates and row.failure is None and row.skipped is None
+            if row.candidate in candidates and row.state == "measured"
         }
-        progress(f"resuming the run of {earlier.started}: {len(done)} rows are there", 0, 0)
+        progress(f"resuming the run of {earlier.started}: {len(done)} rows are there")
 
     rows = {**done, **lost}
 
@@ -210,13 +218,10 @@ def measure(
         on_results(dataclasses.replace(results, rows=ordered))
 
     alone = [speed for speed in results.machine.speeds if speed.threads == 1]
+    speed = alone[0] if alone else None
     measured = run_engine(
         [candidate for candidate in candidates if candidate.name not in lost],
-        reference=answers.probabilities,
-        images=images,
-        class_names=bench.class_names,
-        settings=settings,
-        speed=alone[0] if alone else None,
+        Conditions(images, bench.class_names, answers.probabilities, settings, speed),
         done=done,
         on_row=keep,
         progress=progress,
@@ -231,17 +236,6 @@ def _conditions(results: Results) -> tuple[object, ...]:
     machine = results.machine
     known = (results.model, results.data, results.settings, results.versions)
     return (*known, machine.processor, machine.cores)
-
-
-def read_manifest(path: Path) -> Manifest | None:
-    """Returns the manifest inside an artifact without the help of a runtime; None if it has none.
-
-    A file too damaged to hold one has none: its runtime will say so.
-
-    Raises:
-        InputError: If there is no artifact, or its manifest is of another version.
-    """
-    return find_format(path).read_manifest(path)
 
 
 def list_candidates(
@@ -260,40 +254,42 @@ def list_candidates(
         UsageError: If there is no such runtime, or none of them reads one of the artifacts.
     """
     readers = _readers(runtimes)
-    candidates = []
-    if keras_path is not None and keras_path.suffix == ".keras":
-        for runtime in readers.get("keras", ()):
-            baseline = None if runtime == _KERAS or _KERAS not in readers["keras"] else _KERAS
-            candidates.append(
-                Candidate(
-                    runtime, runtime, "keras", "float32", path=str(keras_path), baseline=baseline
-                )
-            )
-    keras = _KERAS if any(candidate.name == _KERAS for candidate in candidates) else None
-    kinds = {path: find_format(path).name for path in manifests}
-    schemes = {
-        path: manifest.scheme if manifest is not None else None
-        for path, manifest in manifests.items()
-    }
-    floats = {kinds[path]: path for path in reversed(list(manifests)) if schemes[path] == BASELINE}
+    is_keras = keras_path is not None and keras_path.suffix == ".keras"
+    backends = readers.get(KERAS, []) if is_keras else []
+    keras = _KERAS_RUNTIME if _KERAS_RUNTIME in backends else None
+    candidates = [
+        Candidate(
+            runtime,
+            runtime,
+            KERAS,
+            BASELINE,
+            path=str(keras_path),
+            baseline=None if runtime == keras else keras,
+        )
+        for runtime in backends
+    ]
+    forms = {path: find_format(path) for path in manifests}
+    schemes = {path: manifest.scheme if manifest else None for path, manifest in manifests.items()}
+    floats = {forms[path]: path for path in reversed(list(manifests)) if schemes[path] == BASELINE}
     names = _names(list(manifests))
-    for path, kind in kinds.items():
-        found = readers.get(kind, ())
+    for path, form in forms.items():
+        found = readers.get(form.name, [])
         if not found:
             raise UsageError(
-                f"{path} is of the format {kind}, which none of the runtimes {', '.join(runtimes or ())} "
-                "reads. Name one that does, or leave --runtime out."
+                f"{path} is of the format {form.name}, which none of the runtimes "
+                f"{', '.join(runtimes or ())} reads. Name one that does, or leave --runtime out."
             )
-        main = FORMATS[kind].runtime if FORMATS[kind].runtime in found else found[0]
+        main = form.runtime if form.runtime in found else found[0]
         for runtime in sorted(found, key=lambda one: one != main):
-            baseline = names[path]
-            name = f"{names[path]} ({runtime})"
+            name, baseline = f"{names[path]} ({runtime})", names.get(path)
             if runtime == main:
                 name = names[path]
-                base = floats.get(kind)
+                base = floats.get(form)
                 baseline = names[base] if base is not None and base != path else keras
             candidates.append(
-                Candidate(name, runtime, kind, schemes[path], path=str(path), baseline=baseline)
+                Candidate(
+                    name, runtime, form.name, schemes[path], path=str(path), baseline=baseline
+                )
             )
     return candidates
 
@@ -327,23 +323,6 @@ def describe_data(images: ImageDataset, class_names: Sequence[str]) -> dict[str,
     titles = [title for title in SAMPLE_TITLES.values() if images.source.startswith(title)]
     source = titles[0] if titles else images.name
     return {**images.describe(class_names), "source": source, "images": len(images)}
-
-
-def _bundled_source(manifests: Mapping[Path, Manifest | None]) -> str:
-    found = {}
-    for path, manifest in manifests.items():
-        name = str(manifest.source.get("name")) if manifest is not None else ""
-        if name not in bundled_names():
-            raise UsageError(
-                f"{path} was not made from a bundled model. Name its model with --reference."
-            )
-        found[name] = path
-    if len(found) > 1:
-        raise UsageError(
-            f"The artifacts were made from several models ({', '.join(found)}). Measure those of one "
-            "model at a time."
-        )
-    return next(iter(found))
 
 
 def _check_belongs(path: Path, manifest: Manifest | None, sha256: str, reference: str) -> None:

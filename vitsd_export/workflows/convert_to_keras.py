@@ -15,7 +15,7 @@ from vitsd_export.data.sources import load_images
 from vitsd_export.errors import InputError, UsageError, VerificationError
 from vitsd_export.sources.damage import reason
 from vitsd_export.sources.location import loading_step, locate
-from vitsd_export.sources.options import SourceOptions
+from vitsd_export.sources.options import LoadingOptions
 
 # What is written is read again by the same Keras; nothing is rounded on the way.
 _LARGEST_DIFFERENCE = 1e-5
@@ -51,17 +51,15 @@ def convert_model(
     source: str | Path,
     output: Path,
     *,
-    preset: str | None = None,
     labels: str | Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
-    **options: Unpack[SourceOptions],
+    **options: Unpack[LoadingOptions],
 ) -> Converted:
-    """Writes a trained model as a .keras file for inference, and checks that it answers as the source does.
+    """Writes a trained model as a .keras file for inference, and checks that both give the same answers.
 
     Args:
         source: What `load_model` takes.
         output: The .keras file; replaced only once the new one is complete and checked.
-        preset: Architecture of a weights file.
         labels: As in `Export`.
         progress: Called with what is going on.
         **options: How the source is loaded.
@@ -69,7 +67,7 @@ def convert_model(
     Raises:
         UsageError: If the output is no .keras file, or options contradict the source.
         InputError: If the source cannot be used, or is a bare graph, of which Keras cannot make layers.
-        VerificationError: If the file does not answer as the source does.
+        VerificationError: If the answers of the file and the source differ.
         EnvironmentProblem: If it cannot be written.
     """
     if output.suffix != ".keras":
@@ -81,7 +79,7 @@ def convert_model(
     use_tensorflow()
     from vitsd_export.sources.checkpoint import load_model, write_archive
 
-    loaded = load_model(location, preset=preset, **options)
+    loaded = load_model(location, **options)
     for note in loaded.notes:
         progress(f"about the model: {note}")
     if loaded.is_graph:
@@ -113,7 +111,7 @@ def convert_model(
         difference = _difference(loaded.model, again.model, images)
         if not difference <= _LARGEST_DIFFERENCE:
             raise VerificationError(
-                f"{output} was not written: read again, it answers otherwise than {loaded.path} (by "
+                f"{output} was not written: read again, its answers differ from those of {loaded.path} (by "
                 f"{difference:.2g}). A layer of the model does not save all that it needs."
             )
         size = staged.stat().st_size

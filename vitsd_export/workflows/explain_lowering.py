@@ -10,7 +10,7 @@ from vitsd_export.measure.benchmark.machine import measure_machine
 from vitsd_export.measure.benchmark.results import Speed
 from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.sources.location import locate
-from vitsd_export.sources.options import SourceOptions
+from vitsd_export.sources.options import LoadingOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,16 +82,14 @@ class Explanation:
 def explain_lowering(
     model: str | Path = DEFAULT_MODEL,
     *,
-    preset: str | None = None,
     without_rewrites: Sequence[str] = (),
     progress: Callable[[str], None] = lambda _: None,
-    **source: Unpack[SourceOptions],
+    **source: Unpack[LoadingOptions],
 ) -> Explanation:
     """Explains the lowering of a model.
 
     Args:
         model: Bundled name, file, SavedModel folder, or address on the Hugging Face hub.
-        preset: Architecture of a weights file.
         without_rewrites: Names of rewrites to leave out.
         progress: Called with what is going on.
         **source: How the model is loaded.
@@ -113,7 +111,7 @@ def explain_lowering(
     from vitsd_export.lowering.reading import OtherArchitecture, read_graph
     from vitsd_export.sources.checkpoint import load_model
 
-    loaded = load_model(location, preset=preset, **source)
+    loaded = load_model(location, **source)
     try:
         graph = read_graph(loaded.model)
     except OtherArchitecture as difference:

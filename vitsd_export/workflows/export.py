@@ -3,9 +3,9 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,24 +20,15 @@ from vitsd_export.runtimes import open_runner
 from vitsd_export.sources.location import loading_step
 from vitsd_export.sources.options import InputRange
 from vitsd_export.workflows.export_manifest import describe_file, make_manifest
-from vitsd_export.workflows.prepared_model import PreparedModel, Progress
+from vitsd_export.workflows.prepared_model import PreparedModel
 from vitsd_export.workflows.targets import Target, check
-from vitsd_export.workflows.verify import Reference, judge
-
-if TYPE_CHECKING:
-    # At run time the import would bring up TensorFlow before its backend is chosen.
-    from vitsd_export.quantization.calibration.held_out import TrainingImages
+from vitsd_export.workflows.verify import Reference, has_low_rank_head, judge
 
 __all__ = ["CalibrationSource", "Export", "Exported", "Target", "VerificationFailed", "export"]
 
 
 class VerificationFailed(VerificationError):
-    """An artifact missed its gate and was not written.
-
-    Attributes:
-        path: Where it would have gone.
-        verification: All checks, passed and failed.
-    """
+    """An artifact missed its gate and was not written; `path` is where it would have gone."""
 
     def __init__(self, message: str, path: Path, verification: Verification) -> None:
         super().__init__(message)
@@ -109,7 +100,7 @@ class Export:
     verify: bool = True
     lowering: bool = True
     without_rewrites: Sequence[str] = ()
-    progress: Progress = lambda _: None
+    progress: Callable[[str], None] = lambda _: None
     input_range: InputRange | None = None
     custom_objects: str | None = None
     trust: bool = False
@@ -121,51 +112,43 @@ class Export:
     @functools.cached_property
     def prepared(self) -> PreparedModel:
         """The model, ready to be exported."""
-        return _prepare(self)
+        progress = self.progress
+        given = named_labels(self.labels) if self.labels else None
+        progress(loading_step(self.model))
+        reference = Reference.load(
+            self.model,
+            preset=self.preset,
+            input_range=self.input_range,
+            custom_objects=self.custom_objects,
+            trust=self.trust,
+        )
+        loaded = reference.loaded
+        for note in loaded.notes:
+            progress(f"about the model: {note}")
+        classes = loaded.num_classes
+        if given is not None and len(given) != classes:
+            raise InputError(
+                f"{self.labels} has {len(given)} labels; the model has {classes} classes."
+            )
 
-    def training_images(self, source: CalibrationSource) -> "TrainingImages":
-        """Returns training images in two parts; see `CompressedHeads.images`."""
-        return self.prepared.training_images(source)
+        from vitsd_export.lowering.inference_graph import InferenceGraph
+
+        graph = InferenceGraph(
+            loaded,
+            answers_probabilities=reference.answers_probabilities,
+            input_type=self.input_type,
+            output=self.output,
+            lowering=self.lowering,
+            without=self.without_rewrites,
+        )
+        if graph.not_lowered_because:
+            progress(f"exporting the training graph: {graph.not_lowered_because}")
+        labels = given or loaded.labels or default_labels(classes)
+        return PreparedModel(reference, graph, labels, progress)
 
     def run(self, target: Target, calibration: CalibrationSource | None = None) -> Exported:
         """Makes one artifact: see `export`."""
         return export(self.prepared, target, calibration, verify=self.verify)
-
-
-def _prepare(request: Export) -> PreparedModel:
-    progress = request.progress
-    given = named_labels(request.labels) if request.labels else None
-    progress(loading_step(request.model))
-    reference = Reference.load(
-        request.model,
-        preset=request.preset,
-        input_range=request.input_range,
-        custom_objects=request.custom_objects,
-        trust=request.trust,
-    )
-    loaded = reference.loaded
-    for note in loaded.notes:
-        progress(f"about the model: {note}")
-    classes = loaded.num_classes
-    if given is not None and len(given) != classes:
-        raise InputError(
-            f"{request.labels} has {len(given)} labels; the model has {classes} classes."
-        )
-
-    from vitsd_export.lowering.inference_graph import InferenceGraph
-
-    graph = InferenceGraph(
-        loaded,
-        answers_probabilities=reference.answers_probabilities,
-        input_type=request.input_type,
-        output=request.output,
-        lowering=request.lowering,
-        without=request.without_rewrites,
-    )
-    if graph.not_lowered_because:
-        progress(f"exporting the training graph: {graph.not_lowered_because}")
-    labels = given or loaded.labels or default_labels(classes)
-    return PreparedModel(reference, graph, labels, progress)
 
 
 def export(
@@ -186,8 +169,7 @@ def export(
     Raises:
         UsageError: If the target cannot be expressed.
         InputError: If the model or the calibration images cannot be used.
-        VerificationError: If the artifact does not answer as the model does; the old file, if there
-            is one, is left as it was.
+        VerificationError: If the answers differ from the model's; an old file is left as it was.
         EnvironmentProblem: If the artifact cannot be written.
     """
     check(target)
@@ -203,8 +185,9 @@ def export(
         verification = None
         if answers is not None:
             model.progress(f"verifying {target.path.name} on {len(answers.data)} images")
-            low_rank = manifest.options.get("head", {}).get("rank") is not None
-            verification = _verify_staged(model, target, staged, low_rank=low_rank)
+            verification = _verify_staged(
+                model, target, staged, low_rank=has_low_rank_head(manifest)
+            )
             manifest = dataclasses.replace(manifest, verification=verification.to_dict())
         target.exporter.embed_manifest(staged, manifest)
         _check_embedded(staged, manifest)
@@ -227,8 +210,8 @@ def _verify_staged(
     )
     if not verification.passed:
         raise VerificationFailed(
-            f"{target.path} was not written: its {target.scheme} version does not answer as the Keras "
-            f"model does: {'; '.join(map(str, verification.failures))}. {target.numbers.remedy}",
+            f"{target.path} was not written: the answers of its {target.scheme} version differ from the "
+            f"Keras model's: {'; '.join(map(str, verification.failures))}. {target.numbers.remedy}",
             target.path,
             verification,
         )

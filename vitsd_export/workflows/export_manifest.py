@@ -27,8 +27,6 @@ def make_manifest(
     """Returns the manifest of an artifact, without the outcome of its verification.
 
     Args:
-        model: What was exported.
-        target: What was asked for.
         source: Where calibration images come from.
         images: These, if there were any.
         fitted: What they decided.

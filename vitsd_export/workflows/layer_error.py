@@ -8,11 +8,11 @@ from vitsd_export.data.sample import choose_images
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import InputError
 from vitsd_export.measure.layer_error import Sensitivity, measure_sensitivity
-from vitsd_export.measure.tensor_readers import GraphReader, TensorReader, open_reader
+from vitsd_export.measure.tensor_readers import READERS, GraphReader, TensorReader, open_reader
 from vitsd_export.runtimes import open_runner
 from vitsd_export.sources.location import locate
 
-_ARTIFACTS = (".onnx", ".tflite")
+_ARTIFACTS = tuple(form.suffix for form in READERS)
 
 
 def artifact_sensitivity(
@@ -23,7 +23,6 @@ def artifact_sensitivity(
     data: str = "sample",
     data_dir: Path | None = None,
     samples: int = 128,
-    seed: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Sensitivity:
     """Compares an artifact with its model, layer by layer.
@@ -37,7 +36,6 @@ def artifact_sensitivity(
             `cifar100`, or a folder.
         data_dir: Where CIFAR lies if `data` is its name.
         samples: Number of images; all that there are when fewer.
-        seed: Seed of their draw.
         progress: Called with what is going on.
 
     Raises:
@@ -53,7 +51,7 @@ def artifact_sensitivity(
     progress("reading images")
     images = load_images(data, split="train", size=size, data_dir=data_dir)
     if len(images) > samples:
-        images = images.sample(samples, seed)
+        images = images.sample(samples, 0)
     progress(f"comparing layers on {len(images)} images: {images.source}")
     return measure_sensitivity(
         reference,

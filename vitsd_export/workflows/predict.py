@@ -3,11 +3,13 @@
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vitsd_export.data.images import read_image, resize_image
 from vitsd_export.errors import InputError, UsageError
+from vitsd_export.measure.accuracy import top_k
 from vitsd_export.runtimes.base import ImageRunner
 
 
@@ -22,6 +24,13 @@ class Prediction:
 
     path: Path
     classes: tuple[tuple[str, float], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        classes = [
+            {"label": label, "probability": probability} for label, probability in self.classes
+        ]
+        return {"image": str(self.path), "classes": classes}
 
 
 def predict(
@@ -53,8 +62,7 @@ def predict(
             f"The artifact {runner.path} answers with NaN or infinite probabilities: its weights "
             "are damaged. Export it again from a sound checkpoint."
         )
-    # Stable, so that of equally probable classes the first is named first.
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    order = top_k(probabilities, top)
     return [
         Prediction(path, tuple((runner.labels[index], float(row[index])) for index in best))
         for path, row, best in zip(paths, probabilities, order, strict=True)

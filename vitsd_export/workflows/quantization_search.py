@@ -13,22 +13,23 @@ from vitsd_export import __version__
 from vitsd_export.artifact.formats import FORMATS, ONNX
 from vitsd_export.artifact.manifest import Format
 from vitsd_export.errors import UsageError
-from vitsd_export.measure.accuracy import count_top_k
+from vitsd_export.measure.accuracy import hits_top_k
 from vitsd_export.measure.benchmark.latency import time_alternating
 from vitsd_export.quantization.calibration.held_out import TrainingImages
 from vitsd_export.quantization.calibration.images import CalibrationSource
 from vitsd_export.quantization.making import Cpu
 from vitsd_export.quantization.schemes import BASELINE, SCHEMES, schemes_of
 from vitsd_export.quantization.search import (
-    Candidate,
+    Configuration,
     Figures,
     Objective,
     Outcome,
+    SearchSpace,
     search,
 )
 from vitsd_export.runtimes import open_runner
 from vitsd_export.runtimes.base import ImageRunner
-from vitsd_export.sources.options import SourceOptions
+from vitsd_export.sources.options import LoadingOptions
 from vitsd_export.workflows.export import Export, Exported
 from vitsd_export.workflows.prepared_model import PreparedModel
 from vitsd_export.workflows.targets import Target, check
@@ -37,8 +38,6 @@ from vitsd_export.workflows.targets import Target, check
 _ROUNDS = 60
 # Images that the most sensitive layers are found by: their order needs no more.
 _SENSITIVITY_IMAGES = 256
-
-Progress = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +92,8 @@ def quantize_model(
     model: str | Path,
     request: SearchRequest,
     *,
-    preset: str | None = None,
-    progress: Progress = lambda _: None,
-    **options: Unpack[SourceOptions],
+    progress: Callable[[str], None] = lambda _: None,
+    **options: Unpack[LoadingOptions],
 ) -> Quantized:
     """Finds the artifact that is fastest or smallest within a loss of accuracy, and writes it.
 
@@ -105,7 +103,6 @@ def quantize_model(
     Args:
         model: Bundled name, file, SavedModel folder, or address on the Hugging Face hub.
         request: What is searched.
-        preset: Architecture of a weights file.
         progress: Called with what is going on.
         **options: How the model is loaded.
 
@@ -121,17 +118,19 @@ def quantize_model(
     )
     for scheme in chosen:
         check(Target(form, request.output, scheme))
-    export = Export(model, preset=preset, progress=progress, **options)
+    export = Export(model, progress=progress, **options)
     with tempfile.TemporaryDirectory(prefix="vitsd-export-") as folder:
-        images = export.training_images(source)
+        images = export.prepared.training_images(source)
         with _Trials(export.prepared, request, images, Path(folder)) as trials:
             outcome = search(
                 trials.measure,
-                schemes=chosen,
-                head_ranks=trials.head_ranks(),
-                layers=trials.layer_count,
-                max_drop=request.max_drop,
-                objective=request.objective,
+                SearchSpace(
+                    chosen,
+                    trials.head_ranks(),
+                    trials.layer_count,
+                    request.max_drop,
+                    request.objective,
+                ),
                 state=request.state,
                 identity={
                     "vitsd-export": __version__,
@@ -203,7 +202,7 @@ class _Trials(contextlib.ExitStack):
             self._layers[levels, rank] = tuple(layer.name for layer in found)
         return self._layers[levels, rank]
 
-    def target(self, candidate: Candidate, path: Path) -> Target:
+    def target(self, candidate: Configuration, path: Path) -> Target:
         """Returns the target that makes a candidate."""
         kept: tuple[str, ...] = ()
         if candidate.float_layers:
@@ -218,11 +217,11 @@ class _Trials(contextlib.ExitStack):
             head_rank=candidate.head_rank,
         )
 
-    def measure(self, candidate: Candidate) -> Figures:
+    def measure(self, candidate: Configuration) -> Figures:
         """Makes a candidate and measures it beside the float32 artifact."""
         data = self._images.held_out
         baseline, expected = self._float32()
-        is_baseline = candidate == Candidate(BASELINE)
+        is_baseline = candidate == Configuration(BASELINE)
         with contextlib.ExitStack() as stack:
             runner = baseline if is_baseline else stack.enter_context(self._made(candidate))
             probabilities = runner.probabilities(data.images)
@@ -233,7 +232,7 @@ class _Trials(contextlib.ExitStack):
         largest = expected.max(axis=1)
         return Figures(
             images=len(data),
-            correct=None if labels is None else count_top_k(probabilities, labels),
+            correct=None if labels is None else int(hits_top_k(probabilities, labels).sum()),
             agreeing=int(np.count_nonzero(named == expected.argmax(axis=1))),
             expected_loss=float((largest - expected[np.arange(len(named)), named]).mean()),
             latency_ratio=ratio,
@@ -243,11 +242,11 @@ class _Trials(contextlib.ExitStack):
     def _float32(self) -> tuple[ImageRunner, np.ndarray]:
         """Returns the float32 artifact and its probabilities [N, classes]."""
         if self._baseline is None or self._expected is None:
-            self._baseline = self.enter_context(self._made(Candidate(BASELINE)))
+            self._baseline = self.enter_context(self._made(Configuration(BASELINE)))
             self._expected = self._baseline.probabilities(self._images.held_out.images)
         return self._baseline, self._expected
 
-    def _made(self, candidate: Candidate) -> ImageRunner:
+    def _made(self, candidate: Configuration) -> ImageRunner:
         path = (
             Path(tempfile.mkdtemp(dir=self._folder))
             / f"artifact{FORMATS[self._request.format].suffix}"

@@ -1,4 +1,4 @@
-"""Proof that an artifact answers as the Keras model it came from."""
+"""Comparison of artifacts with the Keras model they came from."""
 
 import contextlib
 import dataclasses
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from vitsd_export._internal.tensorflow import use_tensorflow
+from vitsd_export.artifact.manifest import Manifest
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.sample import choose_images
 from vitsd_export.data.sources import load_images
@@ -16,10 +17,11 @@ from vitsd_export.errors import UsageError, VerificationError
 from vitsd_export.measure.gates import Verification, check_parity, gate_for
 from vitsd_export.measure.parity import compare
 from vitsd_export.pretrained import bundled_names
+from vitsd_export.quantization.schemes import BASELINE
 from vitsd_export.runtimes import ImageRunner, open_runner
 from vitsd_export.runtimes.base import OutputMeaning
 from vitsd_export.sources.location import locate
-from vitsd_export.sources.options import SourceOptions
+from vitsd_export.sources.options import LoadingOptions
 
 if TYPE_CHECKING:
     # At run time the import would bring up Keras before `use_tensorflow` has chosen its backend.
@@ -39,9 +41,7 @@ class Reference:
     answers_probabilities: bool
 
     @classmethod
-    def load(
-        cls, model: str | Path, *, preset: str | None = None, **source: Unpack[SourceOptions]
-    ) -> "Reference":
+    def load(cls, model: str | Path, **loading: Unpack[LoadingOptions]) -> "Reference":
         """Loads a model on Keras's TensorFlow backend.
 
         Raises:
@@ -52,7 +52,7 @@ class Reference:
         use_tensorflow()
         from vitsd_export.sources.checkpoint import answers_probabilities, load_model
 
-        loaded = load_model(location, preset=preset, **source)
+        loaded = load_model(location, **loading)
         return cls(loaded, answers_probabilities(loaded))
 
     def answers(self, data: ImageDataset) -> "ReferenceAnswers":
@@ -78,12 +78,7 @@ class Reference:
 
 @dataclasses.dataclass(frozen=True)
 class ReferenceAnswers:
-    """What the Keras model says about a set of images.
-
-    Attributes:
-        data: The images.
-        probabilities: [N, classes] float32.
-    """
+    """What the Keras model says about a set of images: `probabilities` are [N, classes] float32."""
 
     data: ImageDataset
     probabilities: np.ndarray
@@ -97,12 +92,9 @@ def judge(
     *,
     low_rank: bool = False,
 ) -> Verification:
-    """Checks an artifact's answers against the gates of its scheme.
+    """Checks an artifact's answers, [N, classes] float32, against the gate of its scheme.
 
     Args:
-        probabilities: [N, classes] float32, the artifact's answers to the reference's images.
-        reference: The Keras model's answers.
-        scheme: Decides the limits.
         labels: Class names of the model; accuracy is measured where they are those of the images.
         low_rank: Whether the artifact's head is of low rank.
     """
@@ -142,24 +134,22 @@ def verify_all(
     artifacts: Sequence[Path],
     *,
     reference: str | None = None,
-    preset: str | None = None,
     data: str = "sample",
     data_dir: Path | None = None,
     scheme: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
-    **source: Unpack[SourceOptions],
+    **loading: Unpack[LoadingOptions],
 ) -> list[Verified]:
     """Compares artifacts with the model they were made from.
 
     Args:
         artifacts: ONNX or LiteRT files, SavedModel folders.
         reference: The model; the bundled one that the artifacts name when None.
-        preset: Architecture, if the reference is a file of weights.
         data: Test images: `sample` (bundled; see `choose_images`), `cifar10`, `cifar100`, or a folder.
         data_dir: Where CIFAR lies if `data` is its name.
-        scheme: Whose limits apply; each artifact's own, or float32 where it tells none, when None.
+        scheme: Whose limits apply; each artifact's own, or float32 without a manifest, when None.
         progress: Called with what is going on.
-        **source: How the reference is loaded.
+        **loading: How the reference is loaded.
 
     Raises:
         InputError: If an artifact, the reference or the images cannot be used.
@@ -170,14 +160,20 @@ def verify_all(
     with contextlib.ExitStack() as stack:
         # All are opened before the minutes that the reference may take.
         runners = [stack.enter_context(open_runner(path)) for path in artifacts]
-        gates = [scheme or _scheme(runner) for runner in runners]
+        gates = [
+            scheme or (runner.manifest.scheme if runner.manifest else BASELINE)
+            for runner in runners
+        ]
         for gate in gates:
             gate_for(gate)
-        names = [reference or _bundled_source(runner) for runner in runners]
+        names = [
+            reference or bundled_source(path, runner.manifest)
+            for path, runner in zip(artifacts, runners, strict=True)
+        ]
         results = {}
         for name in dict.fromkeys(names):
             progress("loading the model")
-            model = Reference.load(name, preset=preset, **source)
+            model = Reference.load(name, **loading)
             for path, runner, its in zip(artifacts, runners, names, strict=True):
                 if its == name:
                     _check_belongs(path, runner, model)
@@ -200,31 +196,30 @@ def verify_all(
                     answers,
                     gate,
                     labels,
-                    low_rank=_has_low_rank(runner),
+                    low_rank=has_low_rank_head(runner.manifest),
                 )
-                same = _sha256(runner) == model.loaded.sha256 if runner.manifest else None
+                same = None
+                if runner.manifest is not None:
+                    same = runner.manifest.source.get("sha256") == model.loaded.sha256
                 results[path] = Verified(path, runner.name, verification, same)
     return [results[path] for path in artifacts]
 
 
-def _scheme(runner: ImageRunner) -> str:
-    return runner.manifest.scheme if runner.manifest else "float32"
+def has_low_rank_head(manifest: Manifest | None) -> bool:
+    """Returns whether an artifact's head is a product of two smaller layers."""
+    return manifest is not None and manifest.options.get("head", {}).get("rank") is not None
 
 
-def _has_low_rank(runner: ImageRunner) -> bool:
-    head = runner.manifest.options.get("head", {}) if runner.manifest else {}
-    return head.get("rank") is not None
+def bundled_source(path: Path, manifest: Manifest | None) -> str:
+    """Returns the name of the bundled model that an artifact was made from.
 
-
-def _sha256(runner: ImageRunner) -> str | None:
-    return runner.manifest.source.get("sha256") if runner.manifest else None
-
-
-def _bundled_source(runner: ImageRunner) -> str:
-    name = str(runner.manifest.source.get("name")) if runner.manifest else ""
+    Raises:
+        UsageError: If it was made from another model, or has no manifest.
+    """
+    name = str(manifest.source.get("name")) if manifest is not None else ""
     if name not in bundled_names():
         raise UsageError(
-            f"{runner.path} was not made from a bundled model. Name its model with --reference."
+            f"{path} was not made from a bundled model. Name its model with --reference."
         )
     return name
 

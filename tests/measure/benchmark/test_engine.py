@@ -18,7 +18,7 @@ from tests.support.tiny_artifacts import (
 )
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.errors import UsageError
-from vitsd_export.measure.benchmark.engine import run_engine
+from vitsd_export.measure.benchmark.engine import Conditions, run_engine
 from vitsd_export.measure.benchmark.results import Candidate, Row, Speed
 from vitsd_export.measure.benchmark.settings import Settings
 
@@ -57,11 +57,7 @@ def run(
     seen = [] if seen is None else seen
     rows = run_engine(
         candidates,
-        reference=REFERENCE,
-        images=DATA,
-        class_names=LABELS,
-        settings=settings_of(**changes),
-        speed=SPEED,
+        Conditions(DATA, LABELS, REFERENCE, settings_of(**changes), SPEED),
         done=done,
         on_row=seen.append,
     )
@@ -231,10 +227,7 @@ def test_an_interrupt_keeps_the_rows_and_leaves_no_process(tiny: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_engine(
             candidates,
-            reference=REFERENCE,
-            images=DATA,
-            class_names=LABELS,
-            settings=settings_of(),
+            Conditions(DATA, LABELS, REFERENCE, settings_of()),
             on_row=keep,
         )
     assert [row.candidate.name for row in kept] == ["a", "b"]
@@ -252,10 +245,7 @@ def test_an_interrupt_amid_the_rounds_leaves_no_process(tiny: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_engine(
             candidates,
-            reference=REFERENCE,
-            images=DATA,
-            class_names=LABELS,
-            settings=settings_of(),
+            Conditions(DATA, LABELS, REFERENCE, settings_of()),
             progress=interrupt,
         )
     assert not _workers()
@@ -265,10 +255,7 @@ def test_images_of_other_classes_have_no_accuracy(tiny: Path) -> None:
     data = dataclasses.replace(DATA, class_names=tuple(f"other {name}" for name in LABELS))
     (row,) = run_engine(
         [numpy_candidate("a", "NumpyRunner", tiny / "tiny.onnx")],
-        reference=REFERENCE,
-        images=data,
-        class_names=LABELS,
-        settings=settings_of(batches=(1,), launches=1),
+        Conditions(data, LABELS, REFERENCE, settings_of(batches=(1,), launches=1)),
     )
     assert row.accuracy is None
     assert row.parity is not None
@@ -290,9 +277,7 @@ def test_candidates_that_do_not_fit_together_fail(
 
 def test_answers_of_other_images_fail() -> None:
     with pytest.raises(UsageError, match="7 images"):
-        run_engine(
-            [], reference=REFERENCE[:3], images=DATA, class_names=LABELS, settings=settings_of()
-        )
+        Conditions(DATA, LABELS, REFERENCE[:3], settings_of())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitsd_export.errors import UsageError
-from vitsd_export.measure.benchmark.ratio import judge_ratio, ratio_of_medians
+from vitsd_export.measure.benchmark.ratio import (
+    judge_ratio,
+    median_interval,
+    ratio_of_medians,
+    relative_change,
+)
 from vitsd_export.measure.benchmark.results import Interval
 
 
@@ -127,3 +132,31 @@ def test_the_verdict_follows_from_the_interval(low: float, high: float, verdict:
 def test_times_that_are_not_beside_each_other_fail(shape: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match="same launches and rounds"):
         ratio_of_medians(list(np.ones((2, 3, 2))), list(np.ones(shape)))
+
+
+def test_the_median_lies_in_its_interval_as_often_as_said() -> None:
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(1000):
+        samples = generator.lognormal(0, 0.5, 40)
+        found = median_interval(tuple(map(float, samples)), float(np.median(samples)))
+        held += found.low <= 1.0 <= found.high
+    assert 0.94 <= held / 1000 <= 0.985
+
+
+def test_processes_that_differ_widen_the_interval() -> None:
+    samples = (1.0,) * 20 + (2.0,) * 20 + (1.2,) * 20
+    found = median_interval(samples, 1.2, launches=3)
+    assert (found.low, found.high) == (1.0, 2.0)
+    assert median_interval((3.0,), 3.0, launches=3) == Interval(3.0, 3.0, 3.0)
+
+
+@given(st.floats(0.01, 100), st.floats(0.01, 100), st.tuples(*(st.floats(0, 0.5),) * 4))
+@settings(deadline=None)
+def test_change_backwards_is_the_inverse(old: float, new: float, halves: tuple[float, ...]) -> None:
+    one = Interval(old, old * (1 - halves[0]), old * (1 + halves[1]))
+    other = Interval(new, new * (1 - halves[2]), new * (1 + halves[3]))
+    forth, back = relative_change(one, other), relative_change(other, one)
+    assert forth.low <= forth.value <= forth.high
+    assert (1 + forth.value) * (1 + back.value) == pytest.approx(1)
+    assert (1 + forth.low) * (1 + back.high) == pytest.approx(1)

@@ -2,10 +2,10 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
+from vitsd_export.artifact.formats import FORMATS
 from vitsd_export.artifact.macs import Product
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.measure.benchmark.results import Candidate
@@ -16,18 +16,16 @@ from vitsd_export.runtimes.delegation import Delegation
 # Images in a request: as few as make progress visible and a time limit meaningful, as many as are quick.
 _CHUNK = 256
 _BATCH = 32
-# Formats whose graph `inspect_artifact` reads the products of.
-_READABLE = ("onnx", "tflite")
 
 
 @dataclasses.dataclass(frozen=True)
 class Answered:
-    """A candidate's answers and what else its process told.
+    """A candidate's answers and what else its process reported.
 
     Attributes:
         versions: Of the runtime's packages.
         probabilities: [N, classes] float32.
-        delegation: What ran it; None if the runtime does not tell.
+        delegation: What ran it; None if the runtime does not report it.
         products: What it multiplies; None where that is not known.
         constants: Bytes of its constants.
         resident: Peak bytes of the process.
@@ -46,16 +44,9 @@ def ask_candidate(
     images: ImageDataset,
     classes: int,
     settings: Settings,
-    told: Callable[[int], None],
+    progress: Callable[[int], None],
 ) -> Answered:
     """Lets a candidate answer all images, on the most threads of the settings.
-
-    Args:
-        candidate: With a path.
-        images: [N, size, size, 3].
-        classes: Number of the model's classes.
-        settings: Options.
-        told: Called with the number of images that have been answered.
 
     Raises:
         WorkerFailed: If it fails in any way.
@@ -72,51 +63,39 @@ def ask_candidate(
             )
         answers = []
         for start in range(0, len(images), _CHUNK):
-            _, answer = process.ask(
-                "answering images", "answer", images.images[start : start + _CHUNK]
-            )
+            chunk = images.images[start : start + _CHUNK]
+            _, answer = process.ask("answering images", "answer", chunk)
             if answer is None:
                 raise WorkerFailed("answered images with nothing")
             answers.append(answer)
-            told(min(start + _CHUNK, len(images)))
-        memory, _ = process.ask("telling its memory", "memory")
+            progress(start + len(chunk))
+        memory, _ = process.ask("reporting its memory", "memory")
         delegation = _delegation(process)
         products, constants = _products(process, candidate)
-    return Answered(
-        versions=versions,
-        probabilities=np.concatenate(answers),
-        delegation=delegation,
-        products=products,
-        constants=constants,
-        resident=int(memory["rss"]),
-    )
+    probabilities = np.concatenate(answers)
+    return Answered(versions, probabilities, delegation, products, constants, int(memory["rss"]))
 
 
 def _delegation(process: WorkerProcess) -> Delegation | None:
     try:
-        told, _ = process.ask("telling what ran", "delegation")
+        reported, _ = process.ask("telling what ran", "delegation")
     except WorkerFailed as error:
-        # It has answered: that it cannot say how is no failure of the artifact.
+        # The artifact works: a runtime that cannot report what ran is not its failure.
         return Delegation("unknown", None, None, None, str(error))
-    return None if told["delegation"] is None else Delegation(**told["delegation"])
+    return None if reported["delegation"] is None else Delegation(**reported["delegation"])
 
 
 def _products(
     process: WorkerProcess, candidate: Candidate
 ) -> tuple[tuple[Product, ...] | None, int]:
-    if candidate.format not in _READABLE:
+    form = FORMATS.get(candidate.format)
+    # TensorFlow's graphs are not searched for products.
+    if form is None or form.needs_tensorflow:
         return None, 0
     try:
-        told, _ = process.ask("reading the graph", "products", path=candidate.path)
+        read, _ = process.ask("reading the graph", "products", path=candidate.path)
     except WorkerFailed:
         # Another tool's file may run and still be beyond what is read here.
         return None, 0
-    products = tuple(Product("", numbers, count, size) for numbers, count, size in told["products"])
-    return products, int(told["constants"])
-
-
-def size_problem(path: str | None) -> str | None:
-    """Returns why a candidate's path cannot be used, or None."""
-    if path is None:
-        return "it has no file"
-    return None if Path(path).exists() else f"{path} does not exist"
+    products = tuple(Product("", numbers, count, size) for numbers, count, size in read["products"])
+    return products, int(read["constants"])

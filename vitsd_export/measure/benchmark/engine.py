@@ -4,13 +4,13 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
+from vitsd_export._internal.progress import Progress, no_progress
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.errors import UsageError
-from vitsd_export.measure.benchmark.answers import Answered, ask_candidate, size_problem
+from vitsd_export.measure.benchmark.answers import Answered, ask_candidate
 from vitsd_export.measure.benchmark.figures import accuracy_figures, parity_figures
 from vitsd_export.measure.benchmark.groups import group_by_memory
 from vitsd_export.measure.benchmark.memory import available_memory
@@ -29,31 +29,47 @@ from vitsd_export.measure.benchmark.worker_process import RuntimeMissing, Worker
 
 # Share of the free memory that processes side by side may take.
 _SHARE_OF_MEMORY = 0.6
-# Bytes a candidate is taken to need before it has told.
+# Bytes that a candidate is assumed to need before it was measured.
 _GUESSED_BYTES = 1 << 30
 # Images a second, for the progress bar before anything is known.
 _EXPECTED_SPEED = 300.0
 
 
-class Progress(Protocol):
-    """Is told what is going on, for a progress bar."""
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """The conditions of all measurements of a run.
 
-    def __call__(self, message: str, done: float, total: float) -> None:
-        """Tells what is being done and how much of the whole, in expected seconds, lies behind."""
+    Attributes:
+        images: [N, size, size, 3], of the size that the model takes. With labels of `class_names`,
+            accuracy is measured.
+        class_names: The model's, in the order of its outputs.
+        reference: [N, classes] float32, the reference model's probabilities of `images`.
+        settings: Options.
+        speed: Rates of the machine on one thread, for the roofline; None leaves it out.
 
+    Raises:
+        UsageError: If the arrays do not fit together.
+    """
 
-def no_progress(message: str, done: float, total: float) -> None:
-    """Tells nobody."""
+    images: ImageDataset
+    class_names: Sequence[str]
+    reference: np.ndarray
+    settings: Settings
+    speed: Speed | None = None
+
+    def __post_init__(self) -> None:
+        shape = (len(self.images), len(self.class_names))
+        if not len(self.images) or self.reference.shape != shape:
+            raise UsageError(
+                f"There are {shape[0]} images and {shape[1]} classes, but the reference's answers are of "
+                f"shape {list(self.reference.shape)}."
+            )
 
 
 def run_engine(
     candidates: Sequence[Candidate],
+    conditions: Conditions,
     *,
-    reference: np.ndarray,
-    images: ImageDataset,
-    class_names: Sequence[str],
-    settings: Settings,
-    speed: Speed | None = None,
     done: Mapping[str, Row] | None = None,
     on_row: Callable[[Row], None] = lambda row: None,
     progress: Progress = no_progress,
@@ -65,54 +81,34 @@ def run_engine(
 
     Args:
         candidates: What to measure; the names are unique, and a `baseline` is one of them.
-        reference: [N, classes] float32, the reference model's probabilities of `images`.
-        images: [N, size, size, 3], of the size that the model takes. With labels of `class_names`,
-            accuracy is measured.
-        class_names: The model's, in the order of its outputs.
-        settings: Options.
-        speed: Rates of the machine on one thread, for the roofline; None leaves it out.
+        conditions: The same for all.
         done: Rows of an earlier run by the candidate's name. What they hold is not measured again.
         on_row: Called with a candidate's row whenever it has grown: after parity and accuracy, and after
             the times at each number of threads. The last call carries the final row.
-        progress: Told how far the run is.
+        progress: Its figures are expected seconds.
 
     Returns:
         The rows in the order of the candidates.
 
     Raises:
-        UsageError: If the candidates or the arrays do not fit together.
+        UsageError: If the candidates do not fit together.
         KeyboardInterrupt: After every process has been ended; what `on_row` got is kept.
     """
-    _check(candidates, reference, images, class_names)
-    run = _Run(
-        candidates, reference, images, class_names, settings, speed, done or {}, on_row, progress
-    )
-    run.answer_all()
-    for threads in settings.threads:
-        run.time_all(threads)
-    return tuple(run.rows.values())
-
-
-def _check(
-    candidates: Sequence[Candidate],
-    reference: np.ndarray,
-    images: ImageDataset,
-    class_names: Sequence[str],
-) -> None:
     names = [candidate.name for candidate in candidates]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UsageError(f"Several candidates have the name {twice[0]!r}. Give each its own.")
     for candidate in candidates:
+        if names.count(candidate.name) > 1:
+            raise UsageError(
+                f"Several candidates have the name {candidate.name!r}. Give each its own."
+            )
         if candidate.baseline is not None and candidate.baseline not in names:
             raise UsageError(
                 f"{candidate.name!r} is to be compared with {candidate.baseline!r}, which is not in the run."
             )
-    if not len(images) or reference.shape != (len(images), len(class_names)):
-        raise UsageError(
-            f"There are {len(images)} images and {len(class_names)} classes, but the reference's answers "
-            f"are of shape {list(reference.shape)}."
-        )
+    run = _Run(candidates, conditions, done or {}, on_row, progress)
+    run.answer_all()
+    for threads in conditions.settings.threads:
+        run.time_all(threads)
+    return tuple(run.rows.values())
 
 
 class _Run:
@@ -121,11 +117,7 @@ class _Run:
     def __init__(
         self,
         candidates: Sequence[Candidate],
-        reference: np.ndarray,
-        images: ImageDataset,
-        class_names: Sequence[str],
-        settings: Settings,
-        speed: Speed | None,
+        conditions: Conditions,
         done: Mapping[str, Row],
         on_row: Callable[[Row], None],
         progress: Progress,
@@ -133,11 +125,9 @@ class _Run:
         self.rows: dict[str, Row] = {}
         for candidate in candidates:
             old = done.get(candidate.name)
-            fits = old is not None and old.candidate == candidate and old.failure is None
-            kept = old if fits and old is not None and old.skipped is None else None
-            self.rows[candidate.name] = kept or Row(candidate)
-        self._reference, self._images, self._class_names = reference, images, class_names
-        self._settings, self._speed = settings, speed
+            kept = old is not None and old.candidate == candidate and old.state == "measured"
+            self.rows[candidate.name] = old if kept and old is not None else Row(candidate)
+        self._conditions, self._settings = conditions, conditions.settings
         self._on_row, self._progress = on_row, progress
         self._resident: dict[str, int] = {}
         self._behind = 0.0
@@ -148,12 +138,16 @@ class _Run:
         total = 0.0
         for row in self._open_rows():
             if row.parity is None:
-                total += expected_start(row.candidate.runtime) + len(self._images) / _EXPECTED_SPEED
+                total += self._expected_answering(row)
             for threads in settings.threads:
                 if not self._is_timed(row, threads):
                     total += settings.launches * expected_start(row.candidate.runtime)
                     total += len(settings.batches) * settings.seconds
         return total
+
+    def _expected_answering(self, row: Row) -> float:
+        images = self._conditions.images
+        return expected_start(row.candidate.runtime) + len(images) / _EXPECTED_SPEED
 
     def _tell(self, message: str, seconds: float = 0.0) -> None:
         self._behind += seconds
@@ -164,30 +158,30 @@ class _Run:
         self._on_row(row)
 
     def _open_rows(self) -> list[Row]:
-        """Returns the rows whose candidates have neither failed nor been left out."""
-        return [row for row in self.rows.values() if not row.failure and not row.skipped]
+        return [row for row in self.rows.values() if row.state == "measured"]
 
     def answer_all(self) -> None:
         """Takes parity, accuracy, size and what ran, of every candidate that lacks them."""
         for row in self._open_rows():
             if row.parity is None:
+                name = row.candidate.name
+                self._tell(f"{name}: answering {len(self._conditions.images)} images")
                 self._keep(self._answered(row))
+                self._tell(name, self._expected_answering(row))
 
     def _answered(self, row: Row) -> Row:
         candidate = row.candidate
-        expected = expected_start(candidate.runtime) + len(self._images) / _EXPECTED_SPEED
-        self._tell(f"{candidate.name}: answering {len(self._images)} images")
-        problem = size_problem(candidate.path)
-        if problem is not None or candidate.path is None:
-            self._tell(f"{candidate.name}: failed", expected)
-            return dataclasses.replace(row, failure=problem)
+        if candidate.path is None:
+            return dataclasses.replace(row, failure="it has no file")
+        path = Path(candidate.path)
+        if not path.exists():
+            return dataclasses.replace(row, failure=f"{path} does not exist")
         try:
-            row = dataclasses.replace(row, size=measure_size(Path(candidate.path)))
-            classes = len(self._class_names)
+            row = dataclasses.replace(row, size=measure_size(path))
             answered = ask_candidate(
                 candidate,
-                self._images,
-                classes,
+                self._conditions.images,
+                len(self._conditions.class_names),
                 self._settings,
                 lambda count: self._tell(f"{candidate.name}: {count} images"),
             )
@@ -195,30 +189,26 @@ class _Run:
             return dataclasses.replace(row, skipped=str(error))
         except (WorkerFailed, OSError) as error:
             return dataclasses.replace(row, failure=str(error))
-        finally:
-            self._tell(candidate.name, expected)
         self._resident[candidate.name] = answered.resident
         return self._with_answers(row, answered)
 
     def _with_answers(self, row: Row, answered: Answered) -> Row:
-        images = self._images
-        parity = parity_figures(
-            self._reference,
-            answered.probabilities,
-            images,
-            self._class_names,
-            self._settings.worst,
-        )
-        accuracy = None
-        if images.labels_for(self._class_names) is not None:
-            accuracy = accuracy_figures(answered.probabilities, images)
-        work = None
+        given = self._conditions
+        accuracy = work = None
+        if given.images.labels_for(given.class_names) is not None:
+            accuracy = accuracy_figures(answered.probabilities, given.images)
         if answered.products is not None:
-            work = work_of(answered.products, answered.constants, self._speed)
+            work = work_of(answered.products, answered.constants, given.speed)
         return dataclasses.replace(
             row,
             versions=answered.versions,
-            parity=parity,
+            parity=parity_figures(
+                given.reference,
+                answered.probabilities,
+                given.images,
+                given.class_names,
+                self._settings.worst,
+            ),
             accuracy=accuracy,
             delegation=answered.delegation,
             work=work,
@@ -230,12 +220,12 @@ class _Run:
 
     def time_all(self, threads: int) -> None:
         """Times every candidate that has not been timed at a number of threads, beside its baseline."""
-        open_rows = {row.candidate.name: row for row in self._open_rows()}
-        lacking = {name for name, row in open_rows.items() if not self._is_timed(row, threads)}
+        open_rows = self._open_rows()
+        lacking = {row.candidate.name for row in open_rows if not self._is_timed(row, threads)}
         # A baseline that has been timed runs along once more: times are compared with those beside them.
-        baselines = {open_rows[name].candidate.baseline for name in lacking}
+        baselines = {self.rows[name].candidate.baseline for name in lacking}
         wanted = [
-            row.candidate for name, row in open_rows.items() if name in lacking or name in baselines
+            row.candidate for row in open_rows if row.candidate.name in {*lacking, *baselines}
         ]
         memory = int(available_memory() * _SHARE_OF_MEMORY)
         needs = {
@@ -244,9 +234,9 @@ class _Run:
         }
         # What has failed takes no more time.
         self._ahead = self._behind + self._expected_seconds()
+        pixels = self._conditions.images.images
+        images = np.resize(pixels, (max(self._settings.batches), *pixels.shape[1:]))
         for group in group_by_memory(wanted, needs, memory):
-            largest = max(self._settings.batches)
-            images = np.resize(self._images.images, (largest, *self._images.images.shape[1:]))
             everyone = time_side_by_side(group, threads, images, self._settings, self._tell)
             by_name = {timed.candidate.name: timed for timed in everyone}
             for timed in everyone:
@@ -260,17 +250,15 @@ class _Run:
         if timed.failure is not None:
             return dataclasses.replace(row, failure=timed.failure)
         baseline = by_name.get(timed.candidate.baseline or "")
-        figures = [
+        latencies = [entry for entry in row.latencies if entry.threads != threads]
+        latencies += [
             summarize(timed, baseline, batch, threads, self._settings)
             for batch in self._settings.batches
         ]
-        others = [entry for entry in row.latencies if entry.threads != threads]
-        latencies = tuple(
-            sorted((*others, *figures), key=lambda entry: (entry.threads, entry.batch))
-        )
-        row = dataclasses.replace(row, latencies=latencies)
+        latencies.sort(key=lambda entry: (entry.threads, entry.batch))
+        row = dataclasses.replace(row, latencies=tuple(latencies))
         if threads == self._settings.threads[0]:
-            row = dataclasses.replace(row, start=_start_of(timed))
+            row = dataclasses.replace(row, start=_median_start(timed.starts))
         if row.work is None:
             return row
         alone = (entry.p50 for entry in latencies if (entry.batch, entry.threads) == (1, 1))
@@ -280,15 +268,7 @@ class _Run:
 def summarize(
     timed: Timed, baseline: Timed | None, batch: int, threads: int, settings: Settings
 ) -> LatencyFigures:
-    """Returns the latency of a candidate at a batch size, beside that of its baseline if that has times.
-
-    Args:
-        timed: The candidate's times.
-        baseline: The baseline's; None without one.
-        batch: Images in a call.
-        threads: Threads of the runtime.
-        settings: Of the bootstrap.
-    """
+    """Returns the latency of a candidate at a batch size, beside that of its baseline if that has times."""
     samples = np.concatenate([turns.ravel() for turns in timed.turns[batch]])
     p50, p90, p99 = (float(value) for value in np.percentile(samples, (50, 90, 99)))
     ratio = None
@@ -313,13 +293,15 @@ def summarize(
     )
 
 
-def _start_of(timed: Timed) -> Start:
-    starts = timed.starts
+def _median_start(starts: Sequence[Start]) -> Start:
+    def median(name: str) -> float:
+        return float(statistics.median(getattr(start, name) for start in starts))
+
     return Start(
-        load=statistics.median(start.load for start in starts),
-        first=statistics.median(start.first for start in starts),
-        rss_before=int(statistics.median(start.rss_before for start in starts)),
-        rss_load=int(statistics.median(start.rss_load for start in starts)),
-        rss_inference=int(statistics.median(start.rss_inference for start in starts)),
+        load=median("load"),
+        first=median("first"),
+        rss_before=int(median("rss_before")),
+        rss_load=int(median("rss_load")),
+        rss_inference=int(median("rss_inference")),
         launches=len(starts),
     )

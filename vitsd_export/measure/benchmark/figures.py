@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vitsd_export.data.dataset import ImageDataset
-from vitsd_export.measure.accuracy import count_top_k, top_k, wilson_interval
+from vitsd_export.measure.accuracy import hits_top_k, wilson_interval
 from vitsd_export.measure.benchmark.results import (
     AccuracyFigures,
     ClassAccuracy,
@@ -27,14 +27,10 @@ def parity_figures(
     class_names: Sequence[str],
     worst: int,
 ) -> ParityFigures:
-    """Compares answers with the reference's.
+    """Compares answers with the reference's, both [N, classes] float32 probabilities of the images.
 
     Args:
-        reference: [N, classes] float32 probabilities.
-        answers: [N, classes] float32 probabilities.
-        images: [N, size, size, 3], what was answered.
-        class_names: Of the model.
-        worst: Images with the largest difference to keep.
+        worst: How many of the images with the largest difference are kept.
 
     Raises:
         InputError: If the numbers of classes differ.
@@ -101,27 +97,23 @@ def accuracy_figures(answers: np.ndarray, images: ImageDataset) -> AccuracyFigur
     Args:
         answers: [N, classes] float32 probabilities; N at least 1.
         images: With labels, which are those of the model's classes.
-
-    Raises:
-        UsageError: If the numbers of images and labels differ.
     """
     labels = images.labels if images.labels is not None else np.empty(0, np.int64)
-    total = len(labels)
+    hits = hits_top_k(answers, labels)
     classes = []
-    hits = (top_k(answers, 1)[:, 0] == labels) & np.isfinite(answers).all(axis=1)
     for index, name in enumerate(images.class_names):
-        here = labels == index
-        count = int(here.sum())
-        if count:
-            classes.append(ClassAccuracy(name, count, _share(int(hits[here].sum()), count)))
+        here = hits[labels == index]
+        if len(here):
+            classes.append(ClassAccuracy(name, len(here), _share(here)))
     few = answers.shape[1] < _CLASSES_FOR_TOP5
     return AccuracyFigures(
-        images=total,
-        top1=_share(count_top_k(answers, labels, 1), total),
-        top5=None if few else _share(count_top_k(answers, labels, 5), total),
+        images=len(labels),
+        top1=_share(hits),
+        top5=None if few else _share(hits_top_k(answers, labels, 5)),
         classes=tuple(classes),
     )
 
 
-def _share(correct: int, total: int) -> Interval:
+def _share(hits: np.ndarray) -> Interval:
+    correct, total = int(hits.sum()), len(hits)
     return Interval(correct / total, *wilson_interval(correct, total))

@@ -8,32 +8,19 @@ from vitsd_export.measure.benchmark.results import Candidate
 def group_by_memory(
     candidates: Sequence[Candidate], needs: Mapping[str, int], memory: int
 ) -> list[list[Candidate]]:
-    """Returns groups whose needs add up to no more than the memory; a candidate stays with its baseline.
+    """Returns groups whose needs add up to no more than the memory, both in bytes.
 
     Candidates with one baseline are one family, which is never split: a family that is too large is a group
-    of its own.
-
-    Args:
-        candidates: A `baseline` that is not among them counts for nothing.
-        needs: Bytes by name.
-        memory: Bytes.
+    of its own. A `baseline` that is not among the candidates counts for nothing.
     """
+    by_name = {candidate.name: candidate for candidate in candidates}
     families: dict[str, list[Candidate]] = {}
-    homes: dict[str, str] = {}
-    names = {candidate.name for candidate in candidates}
     for candidate in candidates:
-        home = candidate.name
+        first = candidate
         # A baseline may have a baseline itself.
-        baselines = {one.name: one.baseline for one in candidates}
-        seen = {home}
-        while (
-            (baseline := baselines[home]) is not None and baseline in names and baseline not in seen
-        ):
-            home = baseline
-            seen.add(home)
-        homes[candidate.name] = home
-    for candidate in candidates:
-        families.setdefault(homes[candidate.name], []).append(candidate)
+        while (baseline := by_name.get(first.baseline or "")) is not None:
+            first = baseline
+        families.setdefault(first.name, []).append(candidate)
     groups: list[list[Candidate]] = []
     room = 0
     for family in families.values():
@@ -43,5 +30,4 @@ def group_by_memory(
             room = memory
         groups[-1] += family
         room -= need
-    order = {candidate.name: place for place, candidate in enumerate(candidates)}
-    return [sorted(group, key=lambda candidate: order[candidate.name]) for group in groups]
+    return [[candidate for candidate in candidates if candidate in group] for group in groups]

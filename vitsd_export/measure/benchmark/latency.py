@@ -1,10 +1,9 @@
 """How long runners take, for benchmarks."""
 
 import dataclasses
+import statistics
 import time
 from collections.abc import Callable, Mapping
-
-import numpy as np
 
 from vitsd_export.errors import UsageError
 
@@ -17,24 +16,11 @@ class Latency:
 
     Attributes:
         p50: Median.
-        p90: Time nine calls in ten stay below.
-        mean: Mean.
-        rounds: Number of calls that were timed.
         best: Shortest.
     """
 
     p50: float
-    p90: float
-    mean: float
-    rounds: int
     best: float
-
-    @classmethod
-    def of(cls, milliseconds: np.ndarray | list[float]) -> "Latency":
-        """Sums up the times of single calls, in milliseconds."""
-        p50, p90 = np.percentile(milliseconds, (50, 90))
-        mean, best = float(np.mean(milliseconds)), float(np.min(milliseconds))
-        return cls(float(p50), float(p90), mean, len(milliseconds), best)
 
 
 def time_call(call: Callable[[], object]) -> float:
@@ -53,11 +39,11 @@ def time_alternating(
 
     Args:
         calls: What to time, by name.
-        rounds: Times each is timed.
-        warmup: Times each is called before that.
+        rounds: How often each is timed, at least once.
+        warmup: How often each is called before that.
 
     Raises:
-        UsageError: If `rounds` is below 1 or `warmup` below 0.
+        UsageError: If `rounds` or `warmup` is too small.
     """
     if rounds < 1 or warmup < 0:
         raise UsageError(
@@ -72,4 +58,4 @@ def time_alternating(
         start_at = index % len(names) if names else 0
         for name in names[start_at:] + names[:start_at]:
             times[name].append(time_call(calls[name]))
-    return {name: Latency.of(values) for name, values in times.items()}
+    return {name: Latency(statistics.median(each), min(each)) for name, each in times.items()}

@@ -26,14 +26,11 @@ _FEATURES = re.compile(
 
 
 def measure_machine(threads: int = 1) -> Speed:
-    """Measures the rates of onnxruntime's matrix product in about a second.
+    """Measures the rates of onnxruntime's matrix product on some threads in about a second.
 
     Floating-point and 8-bit operations (unsigned by signed) are those of a product of square matrices of
     512; bandwidth is the bytes of weights in a product of a vector with a 64 MB matrix. The shortest of
     many calls counts: what else the machine does makes them longer, and a limit is for a machine at rest.
-
-    Args:
-        threads: Threads to use.
     """
     calls = {
         "compute": _product(_SIDE, _SIDE, _SIDE, threads),
@@ -89,11 +86,7 @@ def _product(
 
 
 def describe_machine(threads: Sequence[int] = (1,)) -> Machine:
-    """Returns what this machine is, with its rates at some numbers of threads.
-
-    Args:
-        threads: Numbers of threads to measure at, a second each.
-    """
+    """Returns what this machine is, with its rates at some numbers of threads, a second for each."""
     import psutil
 
     processor = _read_processor()

@@ -58,6 +58,6 @@ def available_memory() -> int:
         limit = int((_CGROUP / "memory.max").read_text(encoding="ascii"))
         used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
     except (OSError, ValueError):
-        # No such limit; "max" is no number.
+        # No such limit; "max" is not a number.
         return available
     return min(available, max(limit - used, 0))

@@ -18,13 +18,7 @@ _LENGTHS = struct.Struct("<II")
 def write_message(
     stream: BinaryIO, message: dict[str, Any], array: np.ndarray | None = None
 ) -> None:
-    """Writes a message.
-
-    Args:
-        stream: A pipe, binary.
-        message: Plain values.
-        array: Numbers that go with it.
-    """
+    """Writes plain values, and numbers that go with them, to a pipe."""
     text = json.dumps(message).encode()
     data = b""
     if array is not None:
@@ -37,10 +31,10 @@ def write_message(
 
 
 def read_message(stream: BinaryIO) -> tuple[dict[str, Any], np.ndarray | None] | None:
-    """Reads a message; None at the end of the stream, also amid a message.
+    """Reads a message; None at the end of the stream, also in the middle of a message.
 
     Raises:
-        ValueError: If what comes is no message.
+        ValueError: If it is not a message.
     """
     head = stream.read(_LENGTHS.size)
     if len(head) < _LENGTHS.size:

@@ -9,15 +9,9 @@ _TOPOLOGY = "/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list"
 
 
 def choose_cores(count: int) -> tuple[int, ...]:
-    """Returns cores of this process to run a number of threads on.
+    """Returns `count` cores of this process for as many threads, or all if there are fewer.
 
     Hyper-threads of one physical core come last: two threads on one core would not be two threads.
-
-    Args:
-        count: Number of threads.
-
-    Returns:
-        `count` numbers of cores, or all if there are fewer.
     """
     cores = available_cores()
     seen: dict[str, int] = {}

@@ -1,6 +1,8 @@
-"""The ratio of two median times, and how sure it is."""
+"""Ratios of median times, and how sure they are."""
 
+import itertools
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Literal
 
@@ -10,6 +12,7 @@ from vitsd_export.errors import UsageError
 from vitsd_export.measure.benchmark.results import Interval
 
 CONFIDENCE = 0.95
+_NORMAL_95 = 1.959964
 # What launches of one file in one runtime differ by, as the standard deviation of the logarithm of their
 # medians' ratio, and how many launches' worth of trust that deserves. Some launches more are weighed with it
 # (a moderated variance: Smyth, 2004, doi:10.2202/1544-6115.1027), because two or three cannot tell their own
@@ -105,3 +108,44 @@ def judge_ratio(ratio: Interval) -> Literal["faster", "slower", "same"]:
     if ratio.low <= 1 <= ratio.high:
         return "same"
     return "faster" if ratio.value < 1 else "slower"
+
+
+def median_interval(samples: tuple[float, ...], median: float, launches: int = 1) -> Interval:
+    """Returns a median with its 95 % interval from order statistics, which no distribution underlies.
+
+    The ranks are those of the binomial distribution in its normal approximation; below six samples, which
+    cannot give 95 %, the interval is that from the least to the largest.
+
+    Args:
+        samples: In sequence, each process's share after the other.
+        median: As it was reported.
+        launches: Processes that the samples come from. Memory lies elsewhere in each, so that two may
+            differ by more than their calls do: the interval holds the median of every one.
+    """
+    if not samples:
+        return Interval(median, median, median)
+    ordered, number = sorted(samples), len(samples)
+    half = _NORMAL_95 * math.sqrt(number) / 2
+    low = max(math.floor(number / 2 - half), 1) - 1
+    high = min(math.ceil(number / 2 + half) + 1, number) - 1
+    # The median by another definition than ours must not lie outside its own interval.
+    inside = [median]
+    if 1 < launches <= number:
+        bounds = [place * number // launches for place in range(launches + 1)]
+        inside += [statistics.median(samples[a:b]) for a, b in itertools.pairwise(bounds)]
+    return Interval(median, min(ordered[low], *inside), max(ordered[high], *inside))
+
+
+def relative_change(old: Interval, new: Interval) -> Interval:
+    """Returns new / old - 1 with its 95 % interval; all figures must be positive."""
+    change = math.log(new.value / old.value)
+    # A bound of zero is as far as can be.
+    new_low, new_high = _log_distance(new.low, new.value), _log_distance(new.value, new.high)
+    old_low, old_high = _log_distance(old.low, old.value), _log_distance(old.value, old.high)
+    low = change - math.hypot(new_low, old_high)
+    high = change + math.hypot(new_high, old_low)
+    return Interval(math.expm1(change), math.expm1(low), math.expm1(high))
+
+
+def _log_distance(low: float, high: float) -> float:
+    return max(math.log(high / low), 0.0) if low > 0 else math.inf

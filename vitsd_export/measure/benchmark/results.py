@@ -11,10 +11,12 @@ from typing import Any, Literal
 import pydantic
 from pydantic.dataclasses import dataclass
 
-from vitsd_export._internal.atomic_write import publish, staging
+from vitsd_export._internal.atomic_write import write_file
 from vitsd_export.errors import InputError
 from vitsd_export.runtimes.delegation import Delegation as Delegation
 
+# Format of a candidate that is the Keras model itself.
+KERAS = "keras"
 # Raised when a field changes its meaning or goes; new optional fields leave it.
 SCHEMA_VERSION = 2
 
@@ -28,7 +30,7 @@ class Candidate:
         runtime: Key of the runner: `onnxruntime`, `litert`, `litert-no-xnnpack`, `saved_model`,
             `keras-tensorflow`, `keras-jax`, or that of a runner found by its entry point.
         format: `onnx`, `tflite`, `saved_model`, `keras`, `torch`.
-        scheme: Numeric scheme, such as `int8`; None where nobody says it.
+        scheme: Numeric scheme, such as `int8`; None if unknown.
         origin: `ours`, or `stock` for what another tool made.
         path: The file or folder; None for a model that has none.
         baseline: Name of the candidate that its times are divided by; None for a baseline itself.
@@ -43,6 +45,11 @@ class Candidate:
     path: str | None = None
     baseline: str | None = None
     tool: str | None = None
+
+    @property
+    def is_keras(self) -> bool:
+        """Whether it is the Keras model itself, and not an artifact."""
+        return self.format == KERAS
 
 
 @dataclass(frozen=True)
@@ -89,10 +96,8 @@ class WorstImage:
         max_abs_difference: Largest difference of two probabilities.
         kl: Kullback–Leibler divergence of the artifact's answer from the reference's, in nats.
         label: Its class; None without labels.
-        reference_label: What the reference names first, and its probability.
-        reference_probability: See above.
-        answer_label: What the artifact names first, and its probability.
-        answer_probability: See above.
+        reference_label: What the reference names first, with `reference_probability`.
+        answer_label: What the artifact names first, with `answer_probability`.
         thumbnail: PNG of the image, in base64.
     """
 
@@ -237,6 +242,13 @@ class Row:
     delegation: Delegation | None = None
     work: Work | None = None
 
+    @property
+    def state(self) -> Literal["measured", "failed", "skipped"]:
+        """What became of the candidate; a failure weighs more than what was measured before it."""
+        if self.failure is not None:
+            return "failed"
+        return "measured" if self.skipped is None else "skipped"
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -312,11 +324,9 @@ def write_results(results: Results, path: Path) -> None:
     """Writes a run as JSON, atomically.
 
     Raises:
-        EnvironmentProblem: If the folder cannot be written to, or the disk is full.
+        EnvironmentProblem: If it cannot be written.
     """
-    with staging(path) as staged:
-        staged.write_bytes(_ADAPTER.dump_json(results, indent=1) + b"\n")
-        publish(staged, path)
+    write_file(path, _ADAPTER.dump_json(results, indent=1) + b"\n")
 
 
 def to_document(results: Results) -> dict[str, Any]:
@@ -341,7 +351,7 @@ def read_results(path: Path) -> Results:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"{path} is no benchmark result of this version ({place}: {first['msg']}). Give a "
+            f"{path} is not a benchmark result of this version ({place}: {first['msg']}). Give a "
             "results.json that `vitsd-export benchmark` or `python -m benchmarks` wrote."
         ) from error
     if results.schema_version != SCHEMA_VERSION:

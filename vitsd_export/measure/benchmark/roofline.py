@@ -10,7 +10,7 @@ _INTEGERS = ("int8", "uint8", "int4", "uint4", "int2")
 
 
 def work_of(products: Sequence[Product], constants: int, speed: Speed | None) -> Work | None:
-    """Returns an artifact's work and its roofline.
+    """Returns an artifact's work for one image, and its roofline; None if there are no products.
 
     Each product takes the longer of two times: its operations at the measured rate of its numbers, and its
     weights at the measured bandwidth (the roofline model: Williams, Waterman, Patterson, 2009,
@@ -20,9 +20,6 @@ def work_of(products: Sequence[Product], constants: int, speed: Speed | None) ->
         products: What the artifact multiplies for one image.
         constants: Bytes of all its constants.
         speed: Rates of the machine on one thread; None leaves the roofline out.
-
-    Returns:
-        None without products, as of a SavedModel, whose graph is not read.
     """
     if not products:
         return None
@@ -37,7 +34,6 @@ def with_share(work: Work, p50: float | None) -> Work:
     """Returns an artifact's work with the share of its roofline that was reached.
 
     Args:
-        work: The work.
         p50: Median milliseconds of one image on one thread; None if it was not measured.
     """
     share = None if work.roofline is None or not p50 else work.roofline / p50

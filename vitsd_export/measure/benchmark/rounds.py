@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from vitsd_export.measure.benchmark.results import Candidate
+from vitsd_export.measure.benchmark.results import Candidate, Start
 from vitsd_export.measure.benchmark.settings import Settings
 from vitsd_export.measure.benchmark.settling import settle
 from vitsd_export.measure.benchmark.worker_process import (
@@ -21,17 +21,6 @@ _MILLISECONDS = 1e3
 _SLOW_MILLISECONDS = 100.0
 # What a turn costs beside its calls, about.
 _SECONDS_BETWEEN_TURNS = 0.005
-
-
-@dataclasses.dataclass(frozen=True)
-class LaunchFigures:
-    """What a process showed of its start: see `results.Start`."""
-
-    load: float
-    first: float
-    rss_before: int
-    rss_load: int
-    rss_inference: int
 
 
 @dataclasses.dataclass
@@ -50,7 +39,7 @@ class Timed:
     """
 
     candidate: Candidate
-    starts: list[LaunchFigures] = dataclasses.field(default_factory=list)
+    starts: list[Start] = dataclasses.field(default_factory=list)
     turns: dict[int, list[np.ndarray]] = dataclasses.field(default_factory=dict)
     rounds: dict[int, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     steady: dict[int, bool] = dataclasses.field(default_factory=dict)
@@ -63,8 +52,7 @@ class Timed:
 class _Racer:
     timed: Timed
     process: WorkerProcess
-    load: dict[str, float]
-    first: float
+    start: Start
     lead: int = 1
     samples: dict[int, list[float]] = dataclasses.field(default_factory=dict)
 
@@ -74,19 +62,16 @@ def time_side_by_side(
     threads: int,
     images: np.ndarray,
     settings: Settings,
-    told: Callable[[str, float], None],
+    progress: Callable[[str, float], None],
 ) -> list[Timed]:
-    """Times candidates at one number of threads and every batch size.
+    """Times candidates at one number of threads and every batch size; returns the times in their order.
 
     Args:
         candidates: Those whose times are compared.
         threads: Threads of the runtimes; the processes are bound to as many cores.
         images: [largest batch, size, size, 3] uint8.
         settings: Options.
-        told: Is told what is going on and for how many expected seconds it went.
-
-    Returns:
-        The times in the order of the candidates.
+        progress: Called with what is going on and the expected seconds that it took.
     """
     everyone = [Timed(candidate) for candidate in candidates]
     draws = random.Random(settings.seed)
@@ -96,14 +81,14 @@ def time_side_by_side(
             for timed in everyone:
                 if timed.failure or timed.missing:
                     continue
-                told(
+                progress(
                     f"{timed.candidate.name}: starting on {threads} threads",
                     expected_start(timed.candidate.runtime),
                 )
                 with _recorded(timed):
                     racers.append(_launch(timed, threads, images, settings, stack))
             for batch in settings.batches:
-                racers = _race(racers, batch, settings, draws, told)
+                racers = _race(racers, batch, settings, draws, progress)
                 if batch == settings.batches[0]:
                     racers = list(_remember(racers))
     return everyone
@@ -140,23 +125,18 @@ def _launch(
     first, _ = process.ask("running the first inference", "first")
     for batch in settings.batches:
         timed.inferences[batch] = -(-batch // (load["fixed_batch"] or batch))
-    return _Racer(timed, process, load, first["first"])
+    # Its memory after the inferences is not known yet.
+    start = Start(load["load"], first["first"], load["rss_before"], load["rss_load"], 0)
+    return _Racer(timed, process, start)
 
 
 def _remember(racers: Sequence[_Racer]) -> Iterator[_Racer]:
     """Keeps the figures of the start, after the inferences at the smallest batch."""
     for racer in racers:
         with _recorded(racer.timed):
-            memory, _ = racer.process.ask("telling its memory", "memory")
-            racer.timed.starts.append(
-                LaunchFigures(
-                    load=racer.load["load"],
-                    first=racer.first,
-                    rss_before=int(racer.load["rss_before"]),
-                    rss_load=int(racer.load["rss_load"]),
-                    rss_inference=int(memory["rss"]),
-                )
-            )
+            memory, _ = racer.process.ask("reporting its memory", "memory")
+            start = dataclasses.replace(racer.start, rss_inference=int(memory["rss"]))
+            racer.timed.starts.append(start)
             yield racer
 
 
@@ -165,13 +145,13 @@ def _race(
     batch: int,
     settings: Settings,
     draws: random.Random,
-    told: Callable[[str, float], None],
+    progress: Callable[[str, float], None],
 ) -> list[_Racer]:
     """Warms all up and runs the rounds of a launch; returns those that are still there."""
     seconds = settings.seconds / settings.launches
     ready = []
     for racer in racers:
-        told(f"{racer.timed.candidate.name}: warming up at batch {batch}", 0.3 * seconds)
+        progress(f"{racer.timed.candidate.name}: warming up at batch {batch}", 0.3 * seconds)
         with _recorded(racer.timed):
             _warm(racer, batch, settings, seconds)
             ready.append(racer)
@@ -189,7 +169,7 @@ def _race(
                 )
                 racer.samples.setdefault(batch, []).append(answer["milliseconds"])
             settle(racer.process.pid)
-        told(
+        progress(
             f"batch {batch}: round {index + 1} of {settings.rounds}",
             0.7 * seconds * len(ready) / settings.rounds,
         )

@@ -87,11 +87,7 @@ class Settings:
 
     @classmethod
     def quick(cls, **changes: Any) -> Self:
-        """Returns the settings of a short look: one image a call, one thread, two launches.
-
-        Args:
-            **changes: Settings that differ from that.
-        """
+        """Returns the settings of a short look: one image a call, one thread, two launches."""
         short: dict[str, Any] = {
             "batches": (1,),
             "threads": (1,),
@@ -101,7 +97,3 @@ class Settings:
             "warmup_seconds": 1.0,
         }
         return cls(**{**short, **changes})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the settings as plain data for `results.json`."""
-        return dataclasses.asdict(self)

@@ -13,19 +13,12 @@ _WINDOW_SECONDS = 0.003
 # Share of a core that a process at rest may use.
 _REST = 0.1
 _MOST_SECONDS = 0.2
-# Where the system does not tell a thread's time finely.
+# Where the system does not report the time of threads.
 _BLIND_SECONDS = 0.05
 
 
 def settle(pid: int) -> float:
-    """Waits until a process uses next to no time of the processor.
-
-    Args:
-        pid: Number of the process.
-
-    Returns:
-        Seconds waited.
-    """
+    """Waits until a process uses next to no time of the processor; returns the seconds."""
     start = time.perf_counter()
     before = _busy_seconds(pid)
     if before is None:
@@ -42,7 +35,7 @@ def settle(pid: int) -> float:
 
 
 def _busy_seconds(pid: int) -> float | None:
-    """Returns the processor time of all threads, by Linux's scheduler; None where it does not tell."""
+    """Returns the processor time of all threads, as Linux's scheduler reports it; None elsewhere."""
     total, found = 0, False
     for file in glob.glob(f"/proc/{pid}/task/*/schedstat"):
         try:

@@ -13,9 +13,6 @@ _LEVEL = 9
 def measure_size(path: Path) -> Size:
     """Returns the bytes of a file, or of all files of a folder, plain and gzip-compressed one by one.
 
-    Args:
-        path: The artifact.
-
     Raises:
         OSError: If it cannot be read.
     """

@@ -4,6 +4,9 @@ import dataclasses
 import statistics
 from collections.abc import Callable
 
+# Calls that are made even beyond the time limit.
+_FEW = 2
+
 
 @dataclasses.dataclass(frozen=True)
 class WarmUp:
@@ -20,9 +23,7 @@ class WarmUp:
     steady: bool
 
 
-def warm_up(
-    timed_call: Callable[[], float], *, change: float, group: int, limit: float, few: int = 2
-) -> WarmUp:
+def warm_up(timed_call: Callable[[], float], *, change: float, group: int, limit: float) -> WarmUp:
     """Calls until the medians of two groups of calls in sequence are close.
 
     The first call, which may compile, is in no group.
@@ -32,7 +33,6 @@ def warm_up(
         change: How close, as a share of the later median.
         group: Calls in a group.
         limit: Time after which it ends in any case, in the unit of the calls' times.
-        few: Calls that are made even beyond the limit.
     """
     spent = last = timed_call()
     calls = 1
@@ -40,7 +40,7 @@ def warm_up(
     while True:
         times: list[float] = []
         while len(times) < group:
-            if spent >= limit and calls >= few:
+            if spent >= limit and calls >= _FEW:
                 return WarmUp(calls, statistics.median(times) if times else before or last, False)
             last = timed_call()
             times.append(last)

@@ -1,10 +1,11 @@
 """A process with one artifact in one runtime; see `worker_process`.
 
 It answers requests on standard input, one after the other, until its end. What a runtime prints goes to
-standard error. An exception that nobody here expects ends it: the other side says so.
+standard error. An unexpected exception ends the process; the other side reports it.
 """
 
 import ctypes
+import dataclasses
 import importlib.metadata
 import os
 import signal
@@ -84,7 +85,7 @@ class Worker:
     def warm(self, batch: int, change: float, group: int, limit: float) -> Answer:
         """Calls until the times are steady; `limit` in milliseconds."""
         outcome = warm_up(lambda: self._call(batch), change=change, group=group, limit=limit)
-        return {"calls": outcome.calls, "median": outcome.median, "steady": outcome.steady}, None
+        return dataclasses.asdict(outcome), None
 
     def turn(self, batch: int, lead: int, calls: int) -> Answer:
         """Makes `lead` calls that are not counted, and some that are."""
@@ -102,8 +103,8 @@ class Worker:
 
     def delegation(self) -> Answer:
         """Asks the runtime what really ran."""
-        told = self._opened().delegation()
-        return {"delegation": None if told is None else vars(told)}, None
+        delegation = self._opened().delegation()
+        return {"delegation": None if delegation is None else vars(delegation)}, None
 
     def products(self, path: str) -> Answer:
         """Reads what an artifact multiplies."""
@@ -147,7 +148,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _die_with_parent() -> None:
-    """Ends this process when the one that started it is gone, even amid a call that hangs (Linux)."""
+    """Ends this process when the one that started it is gone, even during a call that hangs (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SIGNAL_WHEN_PARENT_ENDS, signal.SIGKILL)
 

@@ -47,7 +47,7 @@ class WorkerProcess:
     def __init__(self, timeout: float) -> None:
         if not sys.executable:
             raise EnvironmentProblem(
-                "There is no Python program to start worker processes with (sys.executable is empty). Run "
+                "Worker processes need the Python program, which is unknown (sys.executable is empty). Run "
                 "the benchmark from a Python of its own."
             )
         self._timeout = timeout
@@ -83,17 +83,14 @@ class WorkerProcess:
             try:
                 received = read_message(stream)
             except ValueError:
-                # Whoever overwrote the worker's memory is as good as dead.
+                # The worker's memory was overwritten: it counts as dead.
                 received = None
             self._answers.put(received)
             if received is None:
                 return
 
     def prepare(self, runtime: str, threads: int) -> dict[str, str]:
-        """Lets it import a runtime.
-
-        Returns:
-            Versions of its packages.
+        """Lets it import a runtime; returns the versions of its packages.
 
         Raises:
             RuntimeMissing: If it is not installed.
@@ -152,7 +149,7 @@ class WorkerProcess:
             return f"crashed: out of memory while {doing}"
         if code < 0:
             name = signal.Signals(-code).name
-            # Nobody else does that to a worker.
+            # Only the system kills a worker in this way.
             hint = ", as the system does when memory is short" if name == "SIGKILL" else ""
             return f"crashed: {name} while {doing}{hint}"
         last = next((line for line in reversed(words.splitlines()) if line.strip()), "")
