@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 import numpy as np
@@ -244,7 +244,8 @@ def train(
     ):
         for stage in plan[plan.index(first) :]:
             if stage is not first and len(log) < last_epoch:
-                run = prepare(stage, Origin(run.inference, _vit(run.config)))
+                # `stage_config` has refused stages of other networks.
+                run = prepare(stage, Origin(run.inference, cast(ModelConfig, run.config)))
                 if run.transfer is not None:
                     console.print(run.transfer.message(), soft_wrap=True)
             for epoch in range(len(log), min(stage.first_epoch + stage.epochs, last_epoch)):
@@ -269,9 +270,3 @@ def train(
     if log:
         load_weights(run.inference, best_path(folder, best_epoch(log)))
     return Trained(run.inference, run.config, log, len(validation), chosen.count)
-
-
-def _vit(config: Config) -> ModelConfig:
-    if isinstance(config, ResidualConfig):
-        raise UsageError("A residual network has one image size; its recipe cannot have stages.")
-    return config
