@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from training.writing import write_text
+from training.run_files import write_text
 from vitsd_export._internal.cache import cache_folder
 from vitsd_export.errors import EnvironmentProblem
 
@@ -92,9 +92,7 @@ def named_engine() -> EngineKind | None:
 def fastest_engine(workload: Workload, tell: Callable[[str], None]) -> EngineKind:
     """Measures the installed engines in processes of their own, unless the cache has their figures.
 
-    Args:
-        workload: The step.
-        tell: Called with the figures.
+    `tell` is called with the figures, images a second.
 
     Raises:
         EnvironmentProblem: If no engine completes a step.

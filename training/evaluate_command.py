@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from training.options import LARGEST_SEED, Data, DataDir
+from training.options import LARGEST_SEED, Data, DataDir, tell
 from vitsd_export.errors import UsageError
 from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.sources.location import locate
@@ -71,11 +71,6 @@ def evaluate(
     import_keras()
     from training.evaluate_checkpoint import evaluate_checkpoint, print_evaluation
 
-    progress = Console(stderr=True)
-
-    def tell(message: object) -> None:
-        progress.print(str(message), soft_wrap=True, markup=False, highlight=False)
-
     evaluation = evaluate_checkpoint(
         checkpoint,
         data,
@@ -84,8 +79,7 @@ def evaluate(
         preset=preset,
         batch_size=batch_size,
         seed=seed,
-        on_skipped=tell,
-        on_message=tell,
+        tell=tell,
     )
     if confusion is not None:
         from training.plots import write_confusion_matrix

@@ -1,4 +1,4 @@
-"""Command-line options that several commands share."""
+"""Command-line options and messages that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,3 +25,8 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", help="FIELD=VALUE: overrides a field of the recipe. Repeatable."),
 ]
+
+
+def tell(message: str) -> None:
+    """Prints a message on standard error."""
+    typer.echo(message, err=True)

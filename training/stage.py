@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from rich.progress import Progress
 
 from training.engines import Engine, create_engine
 from training.engines.devices import Devices
@@ -15,10 +16,9 @@ from training.networks import build_for_inference, build_for_training
 from training.optimizer import build_optimizer
 from training.precision import Precision, policy
 from training.presets import Config, ResidualConfig
-from training.progress import EpochDisplay
 from training.recipes import Recipe, Stage
 from training.teaching import Lessons
-from training.transfer import Transfer, freeze_encoder, transfer_weights
+from training.transfer import freeze_encoder, transfer_weights
 from vitsd_export.errors import UsageError, VitsdExportError
 from vitsd_export.model.classifier import NORMALIZATION, set_normalization
 from vitsd_export.model.config import ModelConfig
@@ -72,14 +72,14 @@ class StageRun:
         program: Training model, optimizer and recipe.
         engine: Runs the steps.
         inference: The same network in float32 without dropout: it is validated and kept.
-        transfer: What was taken over from the origin; None if the weights are random.
+        transfer: What was taken over from the origin, in words; empty if the weights are random.
     """
 
     config: Config
     program: Program
     engine: Engine
     inference: keras.Model
-    transfer: Transfer | None
+    transfer: str
 
 
 def stage_config(config: Config, stage: Stage) -> Config:
@@ -117,7 +117,7 @@ def prepare_stage(
         seed: Decides the initial weights.
         steps: Steps in an epoch.
         statistics: Mean and variance of each channel of the training images.
-        origin: Whose weights are taken over.
+        origin: Whose weights are taken over; random ones when None.
         frozen: Whether the encoder keeps its weights.
     """
     config = stage_config(config, stage)
@@ -126,7 +126,7 @@ def prepare_stage(
         with policy(compute.precision):
             model = build_for_training(config, recipe.regularization)
         set_normalization(model, *statistics)
-        transfer = None
+        transfer = ""
         if origin is not None and isinstance(config, ModelConfig):
             transfer = transfer_weights(
                 origin.model, origin.config, model, config, same_classes=origin.same_classes
@@ -153,10 +153,8 @@ def prepare_stage(
     return run
 
 
-def train_epoch(
-    run: StageRun, lessons: Lessons, epoch: int, display: EpochDisplay
-) -> dict[str, float]:
-    """Trains one epoch (counted from 0); returns its row of the log.
+def train_epoch(run: StageRun, lessons: Lessons, epoch: int, bar: Progress) -> dict[str, float]:
+    """Trains one epoch (counted from 0) and shows its steps on the bar; returns its row of the log.
 
     Raises:
         TrainingDiverged: If the loss or a weight becomes NaN or infinite.
@@ -175,10 +173,11 @@ def train_epoch(
                 f"The loss became {loss} in epoch {epoch + 1}, at step {done} or before."
             )
         speed = images / (time.monotonic() - started)
-        display.steps(
-            epoch * steps + done,
-            f"epoch {epoch + 1}/{recipe.epochs}",
-            f"loss {loss:.3f} top-1 {top1:.3f} {speed:.0f} images/s",
+        bar.update(
+            bar.task_ids[0],
+            completed=epoch * steps + done,
+            description=f"epoch {epoch + 1}/{recipe.epochs}",
+            figures=f"loss {loss:.3f} top-1 {top1:.3f} {speed:.0f} images/s",
         )
         return loss, top1
 

@@ -216,7 +216,7 @@ def test_a_folder_is_split_as_the_checkpoint_was_trained(
     path = tmp_path / "small.keras"
     write_model(small_transformer(), small_config(), path, card)
     data = f"folder:{image_folder}"
-    held_out = load_split(data, None, "test", size=32, seed=7, on_skipped=print)
+    held_out = load_split(data, None, "test", size=32, seed=7, tell=print)
     assert held_out.labels is not None
     # The same images, not only as many: their confusion matrix has the same entries.
     for options in ({}, {"seed": 7}):

@@ -54,26 +54,11 @@ class Tarball:
     folder: str
 
     def where(self, name: str) -> str:
-        """Returns how messages call a file."""
         return f"{self._member(name)} in {self.path}"
-
-    def source(self) -> str:
-        """Returns how manifests call the whole."""
-        return str(self.path)
 
     def contents(
         self, names: Sequence[str], optional: Sequence[str] = ()
     ) -> Iterator[tuple[str, bytes]]:
-        """Yields the name and the bytes of each file, in the order of the tarball.
-
-        Args:
-            names: Files that must be there.
-            optional: Files that may be missing.
-
-        Raises:
-            InputError: If a file is missing, is a link or a device, or is unreasonably large, or if
-                the tarball cannot be read or is damaged.
-        """
         wanted = {self._member(name): name for name in (*names, *optional)}
         with _opened(self.path) as archive:
             for member, path in archive.members():

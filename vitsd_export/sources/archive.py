@@ -14,6 +14,7 @@ import vitsd_export.model.layers  # noqa: F401
 from vitsd_export.errors import InputError
 from vitsd_export.sources.archive_safety import check_archive
 from vitsd_export.sources.damage import UNREADABLE_ERRORS, reason, unreadable_errors
+from vitsd_export.sources.reading import Reading
 from vitsd_export.sources.weight_limit import limited_weights
 
 CARD_FILE = "vitsd_export.json"
@@ -21,50 +22,27 @@ CARD_FILE = "vitsd_export.json"
 _UNKNOWN = re.compile(r"Could not locate (\w+) '([^']*)'")
 
 
-def load_archive(
-    path: Path,
-    *,
-    custom_objects: dict[str, Any] | None = None,
-    trust: bool = False,
-    shown: Path | None = None,
-) -> Any:
+def load_archive(reading: Reading) -> Any:
     """Returns what Keras makes of a .keras file; nothing in the file is executed unless it is trusted.
-
-    Args:
-        path: The file.
-        custom_objects: Classes and functions that the file may name, beside those that are registered.
-        trust: Whether code in the file may be run.
-        shown: Path that messages name, if this is a copy.
 
     Raises:
         InputError: If the file is damaged, contains code, or needs a layer that is not known here.
     """
-    shown = shown or path
+    path = reading.path
     if path.suffix != ".keras":
         # Keras goes by the name.
         raise InputError(
             f"{path} is an archive. If Keras saved it, rename it to {path.stem}.keras."
         )
-    stored = check_archive(path, shown)
-    return load_with_keras(path, stored, custom_objects=custom_objects, trust=trust, shown=shown)
+    return load_with_keras(reading, check_archive(path, reading.shown))
 
 
-def load_with_keras(
-    path: Path,
-    stored: int,
-    *,
-    custom_objects: dict[str, Any] | None = None,
-    trust: bool = False,
-    shown: Path | None = None,
-) -> Any:
+def load_with_keras(reading: Reading, stored: int) -> Any:
     """Returns what Keras makes of a .keras or .h5 file that has been checked.
 
     Args:
-        path: The file.
+        reading: The file.
         stored: Numbers in its weights.
-        custom_objects: As in `load_archive`.
-        trust: As in `load_archive`.
-        shown: As in `load_archive`.
 
     Raises:
         InputError: If the file is damaged, contains code, or needs a layer that is not known here.
@@ -77,10 +55,13 @@ def load_with_keras(
             warnings.filterwarnings("error", "Skipping nested container", UserWarning)
             # safe_mode refuses Lambda layers, which would run code from the file.
             return keras.saving.load_model(
-                path, custom_objects=custom_objects, compile=False, safe_mode=not trust
+                reading.path,
+                custom_objects=reading.custom_objects,
+                compile=False,
+                safe_mode=not reading.trust,
             )
     except unreadable_errors() as error:
-        raise InputError(_explain(error, shown or path)) from error
+        raise InputError(_explain(error, reading.shown)) from error
 
 
 def _explain(error: Exception, path: Path) -> str:
@@ -102,19 +83,15 @@ def _explain(error: Exception, path: Path) -> str:
     )
 
 
-def read_card(path: Path, shown: Path | None = None) -> dict[str, Any]:
+def read_card(reading: Reading) -> dict[str, Any]:
     """Returns the card inside a .keras file; empty if it has none.
-
-    Args:
-        path: The file.
-        shown: Path that messages name, if this is a copy.
 
     Raises:
         InputError: If the card is damaged or no card.
     """
-    shown = shown or path
+    shown = reading.shown
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(reading.path) as archive:
             if CARD_FILE not in archive.namelist():
                 return {}
             card = json.loads(archive.read(CARD_FILE))

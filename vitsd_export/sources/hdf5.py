@@ -11,8 +11,7 @@ import h5py
 
 from vitsd_export.errors import InputError
 from vitsd_export.sources.damage import UNREADABLE_ERRORS, reason
-from vitsd_export.sources.published_architecture import PUBLISHED_EPSILON
-from vitsd_export.sources.tensors import NamedTensor, Tensors
+from vitsd_export.sources.published_architecture import PUBLISHED_EPSILON, NamedTensor, Tensors
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Keras does not compress weights; a tensor far larger than its file is there to fill the memory.

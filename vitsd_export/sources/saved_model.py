@@ -16,11 +16,11 @@ from vitsd_export.sources.graph_trial import try_graph
 from vitsd_export.sources.published_architecture import (
     PUBLISHED_EPSILON,
     OtherWeights,
+    Tensors,
     map_weights,
 )
 from vitsd_export.sources.reading import Content
 from vitsd_export.sources.signature import ImageSignature, find_signature
-from vitsd_export.sources.tensors import Tensors
 
 # Of LayerNormalization: the published model's, Keras's default, PyTorch's. No weight tells it, but the
 # graph does.

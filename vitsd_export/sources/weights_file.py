@@ -11,35 +11,28 @@ from pathlib import Path
 import h5py
 import keras
 
-from vitsd_export.errors import InputError, UsageError
+from vitsd_export.errors import InputError
 from vitsd_export.model.classifier import build_classifier
-from vitsd_export.model.config import PRESETS, ModelConfig, preset_config
+from vitsd_export.model.config import PRESETS, ModelConfig
 from vitsd_export.sources.damage import reason, unreadable_errors
+from vitsd_export.sources.reading import Reading
 
 # Keras names the groups of a file after the layers' classes. Checkpoints of `python -m training` may hold
 # another class for the attention, with the same weights in the same order.
 _FOLDED_ATTENTION, _ATTENTION = "folded_self_attention", "locality_self_attention"
 
 
-def load_weights(path: Path, preset: str | None, shown: Path | None = None) -> keras.Model:
+def load_weights(reading: Reading) -> keras.Model:
     """Builds a preset's architecture with the weights and the number of classes of a file.
 
     Args:
-        path: What `keras.Model.save_weights` wrote; an optimizer in it is passed over.
-        preset: Name of the architecture.
-        shown: Path that messages name, if this is a copy.
+        reading: What `keras.Model.save_weights` wrote; an optimizer in it is passed over.
 
     Raises:
         UsageError: If there is no preset, or none of that name.
         InputError: If the file is damaged or of another architecture.
     """
-    shown = shown or path
-    if preset is None:
-        raise UsageError(
-            f"{shown} holds weights alone. Say which architecture they are of: "
-            f"--preset {'|'.join(PRESETS)}."
-        )
-    config = preset_config(preset)
+    config, path = reading.wanted_config(), reading.path
     try:
         config = dataclasses.replace(config, num_classes=_stored_classes(path, config))
         model = build_classifier(config)
@@ -53,8 +46,8 @@ def load_weights(path: Path, preset: str | None, shown: Path | None = None) -> k
             raise ValueError(f"the file holds {stored} weights, not {len(model.weights)}")
     except unreadable_errors() as error:
         raise InputError(
-            f"The weights in {shown} do not fit the preset {preset}, or the file is damaged. Give the "
-            f"preset they were trained with ({', '.join(PRESETS)}). Reason: {reason(error)}"
+            f"The weights in {reading.shown} do not fit the preset {reading.preset}, or the file is damaged. "
+            f"Give the preset they were trained with ({', '.join(PRESETS)}). Reason: {reason(error)}"
         ) from error
     return model
 
