@@ -117,8 +117,9 @@ def _network_timeout(seconds: float) -> Iterator[None]:
 
 def _problem(name: CifarName, error: Exception) -> EnvironmentProblem:
     reason = " ".join(str(error).split()) or type(error).__name__
+    tarball = f"{_ORIGINALS[name].tarball}.tar.gz"
     return EnvironmentProblem(
         f"{name} could not be downloaded: {reason[:300]}. With a network and room on the disk, run this "
-        f"again. Without, copy {_ORIGINALS[name].tarball}.tar.gz into {keras_cache()}, or name a folder that holds the "
-        f"data set with --data-dir. {CIFAR_LAYOUTS}"
+        f"again. Without, copy {tarball} into {keras_cache()}, or name a folder that holds the data set "
+        f"with --data-dir. {CIFAR_LAYOUTS}"
     )

@@ -145,8 +145,7 @@ def prepare_stage(
         model.compile(optimizer)
     inference = build_for_inference(config)
     # Those of the origin belong to its weights.
-    layer = model.get_layer(NORMALIZATION)
-    set_normalization(inference, *(_values([layer.adapt_mean, layer.adapt_variance])))
+    set_normalization(inference, *model.get_layer(NORMALIZATION).get_weights()[:2])
     program = Program(model, optimizer, recipe, compute.compile)
     run = StageRun(config, program, create_engine(program, compute.devices), inference, transfer)
     copy_weights(run)
@@ -213,26 +212,12 @@ def train_epoch(run: StageRun, lessons: Lessons, epoch: int, bar: Progress) -> d
 def copy_weights(run: StageRun) -> None:
     """Puts the training model's weights, averaged where the recipe averages, into the inference model."""
     model, optimizer = run.program.model, run.program.optimizer
-    kept = _values(model.trainable_variables)
+    trained = model.get_weights()
     # A variable that several devices mirror cannot be made an int.
     steps = int(keras.ops.convert_to_numpy(optimizer.iterations))
     averaged = bool(run.program.recipe.optimizer.ema_decay) and steps > 0
     if averaged:
         optimizer.finalize_variable_values(model.trainable_variables)
-    _assign(_state(run.inference), _values(_state(model)))
+    run.inference.set_weights(model.get_weights())
     if averaged:
-        _assign(model.trainable_variables, kept)
-
-
-def _state(model: keras.Model) -> list[keras.Variable]:
-    # Dropouts have a state of their own, which the inference model need not have.
-    return [variable for variable in model.weights if variable.name != "seed_generator_state"]
-
-
-def _values(variables: list[keras.Variable]) -> list[np.ndarray]:
-    return [keras.ops.convert_to_numpy(variable) for variable in variables]
-
-
-def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+        model.set_weights(trained)

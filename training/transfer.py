@@ -192,14 +192,10 @@ def _overlap_matrix(old: int, new: int) -> np.ndarray:
 def freeze_encoder(model: keras.Model) -> None:
     """Leaves only the head trainable: its hidden layers and the logits.
 
-    Frozen are tokenizer, position embeddings, all blocks and the norm after them, by Keras's
-    `layer.trainable = False`. Call it after the model is built and before its optimizer is (the
-    optimizer gets `model.trainable_variables`), and on every model whose `trainable_variables` are paired
-    with this one's. Weights can still be set and are saved in full; dropout and drop path inside the
-    encoder stay active while training.
-
-    Args:
-        model: Made by `build_classifier`.
+    Frozen are tokenizer, position embeddings, all blocks and the norm after them of a model made by
+    `build_classifier`. Call it before the optimizer is built, which gets `model.trainable_variables`.
+    Weights can still be set and are saved in full; dropout and drop path inside the encoder stay active
+    while training.
     """
     for layer in model.layers:
         layer.trainable = False

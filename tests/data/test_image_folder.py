@@ -59,6 +59,14 @@ def test_images_of_any_size_are_resized(tmp_path: Path) -> None:
     np.testing.assert_array_equal(dataset.images[1], np.full((32, 32, 3), 7))
 
 
+def test_limit_takes_evenly_from_all_classes(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_images(tmp_path / name, [f"{index}.png" for index in range(4)])
+    files = find_image_files(tmp_path)
+    assert files.spread(6).labels == (0, 0, 1, 1, 2, 2)
+    assert len(files.spread(100).paths) == 12
+
+
 def test_sample_of_files_is_the_sample_of_images(tmp_path: Path) -> None:
     write_images(tmp_path, [f"{index}.png" for index in range(9)])
     files = find_image_files(tmp_path)

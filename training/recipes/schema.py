@@ -16,23 +16,16 @@ def _value(default: Any = dataclasses.MISSING, **limits: float) -> Any:
     return dataclasses.field(default=default, metadata=limits)
 
 
-def _count(default: Any = dataclasses.MISSING, *, at_least: int = 0) -> Any:
-    return _value(default, at_least=at_least, at_most=_LARGEST_COUNT)
-
-
-def _check_ranges(recipe: Any, section: str = "") -> None:
-    """Raises UsageError if a number among a dataclass's fields is out of its range."""
-    for field in dataclasses.fields(recipe):
-        if field.metadata:
-            check_range(section + field.name, getattr(recipe, field.name), **field.metadata)
-
-
 @dataclasses.dataclass(frozen=True)
 class _Section:
     """A table of a recipe, named after its class."""
 
     def __post_init__(self) -> None:
-        _check_ranges(self, f"{type(self).__name__.removesuffix('Recipe').lower()}.")
+        section = type(self).__name__.removesuffix("Recipe").lower()
+        for field in dataclasses.fields(self):
+            if field.metadata:
+                name = f"{section}.{field.name}"
+                check_range(name, getattr(self, field.name), **field.metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +131,7 @@ class MixingRecipe(_Section):
     cutmix_share: float = _value(0.5, at_least=0, at_most=1)
     cutmix_alpha: float = _value(1.0, above=0, at_most=1000)
     mixup_alpha: float = _value(0.8, above=0, at_most=1000)
-    off_epochs: int = _count(0)
+    off_epochs: int = _value(0, at_least=0, at_most=_LARGEST_COUNT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +147,7 @@ class DistillationRecipe(_Section):
 
     weight: float = _value(0.8, at_least=0, at_most=1)
     temperature: float = _value(2.0, above=0, at_most=100)
-    views: int = _count(0)
+    views: int = _value(0, at_least=0, at_most=_LARGEST_COUNT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,9 +183,9 @@ class Recipe:
         distillation: What a teacher's answers count.
     """
 
-    epochs: int = _count(at_least=1)
-    batch_size: int = _count(at_least=1)
-    validation_images: int = _count()
+    epochs: int
+    batch_size: int
+    validation_images: int
     optimizer: OptimizerRecipe
     loss: LossRecipe
     regularization: RegularizationRecipe = RegularizationRecipe()
@@ -202,7 +195,8 @@ class Recipe:
     stages: str = ""
 
     def __post_init__(self) -> None:
-        _check_ranges(self)
+        for name, least in (("epochs", 1), ("batch_size", 1), ("validation_images", 0)):
+            check_range(name, getattr(self, name), at_least=least, at_most=_LARGEST_COUNT)
         if self.mixing.probability and self.batch_size % 2:
             raise UsageError(
                 f"Images are mixed in pairs, so batch_size must be even, not {self.batch_size}."

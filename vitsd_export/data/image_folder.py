@@ -56,6 +56,11 @@ class ImageFiles:
         """Returns `count` files drawn at random without replacement, as `ImageDataset.sample`."""
         return self.take(sample_indices(len(self.paths), count, seed, source=str(self.folder)))
 
+    def spread(self, limit: int) -> Self:
+        """Returns at most `limit` files, at least 1, taken evenly, so that every class has its share."""
+        count = min(limit, len(self.paths))
+        return self.take(np.arange(count) * len(self.paths) // count)
+
     def take(self, indices: np.ndarray) -> Self:
         """Returns the files at `indices` (integers), in that order."""
         chosen = indices.tolist()

@@ -51,14 +51,7 @@ def read_image(path: Path | str) -> np.ndarray:
 
 
 def decode_image(data: bytes, where: str) -> np.ndarray:
-    """Decodes an image file's bytes as `read_image` does.
-
-    Args:
-        data: The encoded image.
-        where: Its file, for the message.
-
-    Returns:
-        [height, width, 3] uint8 RGB pixels.
+    """Decodes an image file's bytes as `read_image` does; messages call the file `where`.
 
     Raises:
         InputError: If the bytes are not an image, are truncated, or hold an unreasonably large one.
@@ -84,14 +77,7 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
 
 
 def image_pixels(image: Image.Image, where: str = "in memory") -> np.ndarray:
-    """Returns the pixels of a Pillow image of any mode as `read_image` does.
-
-    Args:
-        image: The image; it stays as it is, apart from being loaded.
-        where: What it is, for the message.
-
-    Returns:
-        [height, width, 3] uint8 RGB pixels.
+    """Returns the pixels of a Pillow image of any mode as `read_image` does; messages call it `where`.
 
     Raises:
         InputError: If its file is damaged, or nothing says which of its values is white.
@@ -111,14 +97,7 @@ def _damaged(where: str, error: Exception) -> InputError:
 def resize_image(image: np.ndarray, size: int) -> np.ndarray:
     """Cuts the largest square out of the centre and scales it, bilinearly with antialiasing.
 
-    An image of that size already is returned as it is.
-
-    Args:
-        image: [height, width, 3] uint8 RGB pixels.
-        size: Height and width of the result, in pixels.
-
-    Returns:
-        [size, size, 3] uint8 RGB pixels.
+    [height, width, 3] uint8 RGB pixels become [size, size, 3]; those of that size already are returned.
 
     Raises:
         UsageError: If `size` is less than 1.
@@ -136,11 +115,7 @@ def resize_image(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def check_size(size: int) -> None:
-    """Makes sure that images can have a height and width, in pixels.
-
-    Raises:
-        UsageError: If `size` is less than 1.
-    """
+    """Raises UsageError unless images can have a height and width, in pixels."""
     if size < 1:
         raise UsageError(f"Images cannot be resized to {size} pixels.")
 

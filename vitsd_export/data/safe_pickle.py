@@ -125,11 +125,7 @@ class _CifarUnpickler(pickle.Unpickler):
 
 
 def parse_pickle(data: bytes, where: str) -> dict[str, Any]:
-    """Reads a dictionary from the bytes of a CIFAR pickle of Python 2 or 3.
-
-    Args:
-        data: The pickle.
-        where: Its file, for the message.
+    """Reads a dictionary from the bytes of a CIFAR pickle of Python 2 or 3; messages call it `where`.
 
     Returns:
         The dictionary with its keys as strings; arrays as `numpy.ndarray`, other values as pickled

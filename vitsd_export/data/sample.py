@@ -24,10 +24,6 @@ def choose_images(source: str, class_names: Sequence[str]) -> str:
 
     That is the bundled sample of the model's classes. A model of other classes gets CIFAR-100's, whose
     images are the more varied; their labels then say nothing of it.
-
-    Args:
-        source: What the user names, as `load_images` takes it.
-        class_names: The model's.
     """
     if source != SAMPLE:
         return source

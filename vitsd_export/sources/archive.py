@@ -1,9 +1,12 @@
 """Reading .keras files and whole models in HDF5, which may come from anywhere."""
 
+import contextlib
 import json
+import math
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,10 @@ from vitsd_export.errors import InputError
 from vitsd_export.sources.archive_safety import check_archive
 from vitsd_export.sources.damage import UNREADABLE_ERRORS, reason, unreadable_errors
 from vitsd_export.sources.reading import Reading
-from vitsd_export.sources.weight_limit import limited_weights
 
 CARD_FILE = "vitsd_export.json"
+# Weights that layers may hold beside what is stored of them.
+_SLACK = 1 << 20
 
 _UNKNOWN = re.compile(r"Could not locate (\w+) '([^']*)'")
 
@@ -48,7 +52,7 @@ def load_with_keras(reading: Reading, stored: int) -> Any:
         InputError: If the file is damaged, contains code, or needs a layer that is not known here.
     """
     try:
-        with warnings.catch_warnings(), limited_weights(stored):
+        with warnings.catch_warnings(), _limited_weights(stored):
             # Of habits of old files that matter no more.
             warnings.simplefilter("ignore")
             # So Keras tells that layers keep the random weights they were made with.
@@ -62,6 +66,32 @@ def load_with_keras(reading: Reading, stored: int) -> Any:
             )
     except unreadable_errors() as error:
         raise InputError(_explain(error, reading.shown)) from error
+
+
+@contextlib.contextmanager
+def _limited_weights(stored: int) -> Iterator[None]:
+    """Lets layers make as many weights, while the block runs, as a file holds; else raises ValueError.
+
+    Keras allocates the weights of an architecture before it looks whether the file has numbers for them:
+    a damaged or hostile one would fill the memory.
+    """
+    add_weight = keras.layers.Layer.add_weight
+    left = stored + _SLACK
+
+    def add_counted(self: Any, shape: Any = None, *arguments: Any, **options: Any) -> Any:
+        nonlocal left
+        left -= math.prod(shape) if isinstance(shape, list | tuple) else shape or 1
+        if left < 0:
+            raise ValueError(
+                f"the layer {self.name} wants a weight of shape {shape}; the file holds {stored} numbers"
+            )
+        return add_weight(self, shape, *arguments, **options)
+
+    keras.layers.Layer.add_weight = add_counted
+    try:
+        yield
+    finally:
+        keras.layers.Layer.add_weight = add_weight
 
 
 def _explain(error: Exception, path: Path) -> str:

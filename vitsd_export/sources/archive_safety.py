@@ -1,12 +1,15 @@
 """What is checked of a .keras archive before Keras opens it."""
 
+import io
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 
+import h5py
+
 from vitsd_export.errors import InputError
 from vitsd_export.sources.damage import UNREADABLE_ERRORS, reason
-from vitsd_export.sources.hdf5 import ReachesOutside, check_member
+from vitsd_export.sources.hdf5 import ReachesOutside, check_contained
 
 _WEIGHTS = "model.weights.h5"
 _WEIGHTS_WITH_PICKLES = "model.weights.npz"
@@ -34,8 +37,10 @@ def check_archive(path: Path, shown: Path) -> int:
             members = archive.infolist()
             fault = _fault(members)
             if fault is None and _WEIGHTS in archive.namelist():
+                weights = archive.read(_WEIGHTS)
                 try:
-                    numbers = check_member(archive.read(_WEIGHTS))
+                    with h5py.File(io.BytesIO(weights), "r") as file:
+                        numbers = check_contained(file, len(weights))
                 except ReachesOutside as error:
                     fault = f"of its weights, {error}"
     except UNREADABLE_ERRORS as error:

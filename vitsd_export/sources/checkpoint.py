@@ -148,14 +148,13 @@ def load_model(
         "input_range": input_range,
         "custom_objects": custom,
     }
-    provenance = {name: value for name, value in facts.items() if value is not None}
     return LoadedModel(
         model,
         location.name,
         path,
         digest,
         content.card,
-        provenance,
+        {name: value for name, value in facts.items() if value is not None},
         tuple(notes),
         content.is_graph,
     )

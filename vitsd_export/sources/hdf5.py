@@ -1,7 +1,6 @@
 """Opening HDF5 files that may come from anywhere."""
 
 import contextlib
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,19 +41,6 @@ def open_hdf5(path: Path) -> Iterator[tuple[h5py.File, int]]:
         raise InputError(
             f"The HDF5 file {path} is damaged: {reason(error)}. Save or copy it again."
         ) from error
-
-
-def check_member(content: bytes) -> int:
-    """Checks an HDF5 file in memory as `open_hdf5` does.
-
-    Returns:
-        How many numbers its tensors hold.
-
-    Raises:
-        ReachesOutside: If it refers to other files or claims more numbers than it can hold.
-    """
-    with h5py.File(io.BytesIO(content), "r") as file:
-        return check_contained(file, len(content))
 
 
 def check_contained(file: h5py.File, size: int) -> int:

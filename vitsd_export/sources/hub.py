@@ -4,9 +4,9 @@ import dataclasses
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError
+from vitsd_export.sources.damage import reason
 from vitsd_export.sources.folders import UNPACKED_FILES, holds_saved_model, holds_unpacked
 
 _SCHEME = "hf://"
@@ -116,13 +116,13 @@ def download(address: Address) -> tuple[Path, str]:
         ) from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise EnvironmentProblem(
-            f"{address} is not complete in the cache ({_cache(huggingface_hub)}) and the Hugging Face hub "
-            "cannot be reached. Connect to the network and run this again (once downloaded, no network "
-            "is needed), or give the folder of a copy."
+            f"{address} is not complete in the cache ({huggingface_hub.constants.HF_HUB_CACHE}) and the "
+            "Hugging Face hub cannot be reached. Connect to the network and run this again (once "
+            "downloaded, no network is needed), or give the folder of a copy."
         ) from error
     except (httpx.HTTPError, OSError, ValueError) as error:
         raise EnvironmentProblem(
-            f"{address} could not be downloaded: {_one_line(error)}. Try again later, "
+            f"{address} could not be downloaded: {reason(error).rstrip('.')}. Try again later, "
             "or give the folder of a copy."
         ) from error
     if not _COMMIT.fullmatch(folder.name):
@@ -131,10 +131,6 @@ def download(address: Address) -> tuple[Path, str]:
             "folder and run this again."
         )
     return folder, folder.name
-
-
-def _cache(huggingface_hub: Any) -> str:
-    return str(huggingface_hub.constants.HF_HUB_CACHE)
 
 
 def choose_file(folder: Path, address: Address) -> Path:
@@ -158,7 +154,3 @@ def choose_file(folder: Path, address: Address) -> Path:
         f"{address} holds no Keras model: no SavedModel, .keras or .h5 file. If it was made with "
         "another framework, nothing can be exported."
     )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300].rstrip(".")
