@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from training.engine_choice import ENGINES, EngineKind
 from training.run_files import best_epoch, write_text, writing
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS, reason
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError
 
 if TYPE_CHECKING:
     import keras
 
 _STATE = "state.json"
-
-# What Keras and h5py raise on a damaged file is not documented and varies with the damage.
-_UNREADABLE_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,10 +119,9 @@ def load_weights(model: "keras.Model", path: Path) -> None:
     """
     try:
         model.load_weights(path)
-    except _UNREADABLE_ERRORS as error:
-        reason = " ".join(str(error).split())
+    except UNREADABLE_ERRORS as error:
         raise InputError(
-            f"The checkpoint {path} cannot be read: {reason[:300]}. Train again, into another folder."
+            f"The checkpoint {path} cannot be read: {reason(error)}. Train again, into another folder."
         ) from error
 
 
@@ -170,7 +167,7 @@ def restore(folder: Path, state: RunState, model: "keras.Model") -> None:
     try:
         for variable, seed in zip(_seed_variables(model), state.seeds, strict=True):
             variable.assign(seed)
-    except _UNREADABLE_ERRORS as error:
+    except UNREADABLE_ERRORS as error:
         raise InputError(
             f"The dropout seeds in {folder / _STATE} do not fit the model: {error}. Train into another "
             "folder."

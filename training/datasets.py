@@ -66,7 +66,9 @@ def load_split(
         if data == name:
             return resize_dataset(_load_cifar(name, split, data_dir, tell), size)
     if data_dir is not None:
-        raise UsageError("--data-dir goes with cifar10 and cifar100; folder:PATH says it all.")
+        raise UsageError(
+            "--data-dir is for cifar10 and cifar100; folder:PATH names its own folder."
+        )
     return load_folder_split(
         Path(data.removeprefix(_FOLDER)),
         split,

@@ -55,7 +55,7 @@ def download_cifar(name: CifarName, tell: Callable[[str], None]) -> None:
     folder, archive = _own_files(name)
     _check_room(cache, name)
     tell(
-        f"{name} is not whole in the Keras cache {cache}: downloading it with keras.datasets, about "
+        f"{name} is missing or incomplete in the Keras cache {cache}: downloading it with keras.datasets, about "
         f"{_MEGABYTES} MB, once."
     )
     import_keras()

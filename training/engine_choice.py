@@ -92,7 +92,7 @@ def named_engine() -> EngineKind | None:
         if kind.backend == backend:
             return kind
     raise EnvironmentProblem(
-        f"KERAS_BACKEND is {backend}, on which nothing is trained: set it to tensorflow, jax or torch, or "
+        f"KERAS_BACKEND is {backend}, which cannot train: set it to tensorflow, jax or torch, or "
         "give --engine."
     )
 

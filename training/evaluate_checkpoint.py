@@ -99,7 +99,7 @@ def evaluate_checkpoint(
     if split == "validation":
         images = _held_out(images, loaded, held_out, seed)
     labels = require_labels(images)
-    tell(f"Asking {loaded.path} about {len(images)} images.")
+    tell(f"Evaluating {loaded.path} on {len(images)} images.")
     answers = predict_logits(loaded.model, images.images, batch_size)
     logits, meaning = as_logits(answers, loaded.path)
     return CheckpointEvaluation(
@@ -126,7 +126,7 @@ def match_classes(data: ImageDataset, loaded: LoadedModel) -> ImageDataset:
     labels = require_labels(data)
     if loaded.num_classes != len(names):
         raise InputError(
-            f"{loaded.path} tells {loaded.num_classes} classes apart{_some(loaded.labels)}, but "
+            f"{loaded.path} has {loaded.num_classes} classes{_some(loaded.labels)}, but "
             f"{data.source} has {len(names)}{_some(names)}. Give the data it was trained for."
         )
     if loaded.labels is None or loaded.labels == names:
@@ -238,8 +238,8 @@ def _held_out_count(loaded: LoadedModel) -> int:
     count = recipe.get("validation_images") if isinstance(recipe, dict) else None
     if not isinstance(count, int) or count < 1:
         raise UsageError(
-            f"{loaded.path} does not tell which images its training held out, so it has no split "
-            "validation. Evaluate on test or train."
+            f"{loaded.path} does not record which images its training held out, so there is no "
+            "split validation. Evaluate on test or train."
         )
     return count
 

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from training.options import LARGEST_SEED, Data, DataDir, tell
-from vitsd_export.errors import UsageError
+from training.options import LARGEST_SEED, Data, DataDir, check_png, tell
 from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.sources.location import locate
 
@@ -58,15 +57,12 @@ def evaluate(
 
     from training.backend import import_keras
     from training.datasets import dataset_name
-    from vitsd_export._internal.atomic_write import check_target
 
     # Wrong options are told before Keras is started and the data is read.
     locate(checkpoint)
     dataset_name(data)
     if confusion is not None:
-        if confusion.suffix.lower() != ".png":
-            raise UsageError(f"--confusion writes a PNG; {confusion} must end in .png.")
-        check_target(confusion, folder=False)
+        check_png("--confusion", confusion)
 
     import_keras()
     from training.evaluate_checkpoint import evaluate_checkpoint, print_evaluation

@@ -8,7 +8,7 @@ import typer
 
 from training.augmentation.draws import draw_epoch
 from training.augmentation.pipeline import augment
-from training.options import LARGEST_SEED, Changes, DataDir, RecipeName, tell
+from training.options import LARGEST_SEED, Changes, DataDir, RecipeName, check_png, tell
 from training.recipes import Recipe, load_recipe, with_changes
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.errors import InputError, UsageError
@@ -40,17 +40,14 @@ def preview(
 ) -> None:
     """Writes a picture of augmented training images with their labels."""
     from training.datasets import INPUT_SIZE, load_split
-    from vitsd_export._internal.atomic_write import check_target
     from vitsd_export.data.sample import load_sample
 
     chosen = with_changes(load_recipe(recipe), set_ or [])
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"--out writes a PNG; {out} must end in .png.")
     if epoch > chosen.epochs:
         raise UsageError(
             f"The recipe has {chosen.epochs} epochs; --epoch {epoch} is not among them."
         )
-    check_target(out, folder=False)
+    check_png("--out", out)
     if data == "sample":
         source = load_sample("calibration")
     else:

@@ -80,7 +80,7 @@ def load_start(location: str | Path, *, preset: str | None = None) -> Start:
         model = _rebuild(loaded.model, config)
     except _OtherArchitecture as difference:
         raise InputError(
-            f"Training cannot start from {loaded.path}: it is no vision transformer of the architecture "
+            f"Training cannot start from {loaded.path}: it is not a vision transformer of the architecture "
             f"that is trained here: {difference}. Give a bundled model, or one that was trained with "
             "python -m training."
         ) from difference

@@ -318,7 +318,7 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
 
 def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cifar-10-python.tar.gz").touch()
-    with pytest.raises(InputError, match=r"cifar-10-python\.tar\.gz is a file, but no tarball"):
+    with pytest.raises(InputError, match=r"cifar-10-python\.tar\.gz is a file, but not a tarball"):
         load_cifar("cifar10", "train", tmp_path / "cifar-10-python.tar.gz")
 
 

@@ -177,7 +177,7 @@ def test_images_without_classes_are_refused(tmp_path: Path, nested: str) -> None
 def test_one_class_only_is_refused(tmp_path: Path, prefixes: Sequence[str]) -> None:
     for prefix in prefixes:
         write_class(tmp_path / prefix / "cat", 4)
-    with pytest.raises(InputError, match="has one class only, cat"):
+    with pytest.raises(InputError, match="has only one class, cat"):
         load(tmp_path, "train")
 
 
@@ -197,7 +197,7 @@ def test_empty_class_is_named(tmp_path: Path, split: Split) -> None:
 def test_class_of_one_image_is_named(tmp_path: Path) -> None:
     write_class(tmp_path / "cat", 4)
     write_class(tmp_path / "dog", 1)
-    with pytest.raises(InputError, match="dog has one image only"):
+    with pytest.raises(InputError, match="dog has only one image"):
         load(tmp_path, "train")
 
 

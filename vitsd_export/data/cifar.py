@@ -61,7 +61,7 @@ def _require(data_dir: Path | str) -> Path:
         return Path(data_dir).expanduser()
     if os.path.isfile(os.path.expanduser(data_dir)):
         raise InputError(
-            f"{data_dir} is a file, but no tarball. CIFAR is read from a folder, or from its "
+            f"{data_dir} is a file, but not a tarball. CIFAR is read from a folder, or from its "
             "tarball, such as cifar-10-python.tar.gz; if this should be one, download it again."
         )
     return require_folder(data_dir, "CIFAR")

@@ -113,8 +113,8 @@ def _check_classes(files: ImageFiles) -> None:
     """Raises InputError unless there are two or more classes, each with images."""
     if len(files.class_names) == 1:
         raise InputError(
-            f"{files.folder} has one class only, {files.class_names[0]}: there is nothing to tell "
-            "apart. Add a subfolder of images for each other class."
+            f"{files.folder} has only one class, {files.class_names[0]}; a classifier needs two "
+            "or more. Add a subfolder of images for each other class."
         )
     _check_every_class(files.labels or (), files, "has no images")
 
@@ -152,7 +152,7 @@ def _hold_out(files: ImageFiles, fraction: float, seed: int) -> dict[Split, Imag
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
             raise InputError(
-                f"{files.folder / name} has one image only, which cannot be both trained on and "
+                f"{files.folder / name} has only one image, which cannot be both trained on and "
                 "held out. Add images, or remove the class."
             )
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)

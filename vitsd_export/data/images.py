@@ -1,31 +1,15 @@
 """Images of any format, mode and size as RGB pixels."""
 
 import io
-import struct
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS
 from vitsd_export.errors import InputError, UsageError
 
-# What pillow's decoders raise on damaged files, apart from OSError.
-_DECODE_ERRORS: tuple[type[Exception], ...] = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    MemoryError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
 # Named, because of others pillow may start programs: Ghostscript for EPS.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _GREY_16_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -72,7 +56,7 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
                 f"The image {where} is in none of the formats that can be read: "
                 f"{', '.join(_FORMATS)}. Convert it."
             ) from error
-        except _DECODE_ERRORS as error:
+        except UNREADABLE_ERRORS as error:
             raise _damaged(where, error) from error
 
 
@@ -86,7 +70,7 @@ def image_pixels(image: Image.Image, where: str = "in memory") -> np.ndarray:
     try:
         image.load()
         return _to_rgb(_upright(image))
-    except _DECODE_ERRORS as error:
+    except UNREADABLE_ERRORS as error:
         raise _damaged(where, error) from error
 
 
@@ -133,7 +117,7 @@ def _upright(image: Image.Image) -> Image.Image:
     """Applies the EXIF orientation; damaged EXIF is ignored, since the pixels are whole."""
     try:
         return ImageOps.exif_transpose(image)
-    except _DECODE_ERRORS:
+    except UNREADABLE_ERRORS:
         return image
 
 

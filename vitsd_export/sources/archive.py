@@ -14,9 +14,9 @@ import keras
 
 # The layers are registered with Keras by importing them.
 import vitsd_export.model.layers  # noqa: F401
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS, reason, unreadable_errors
 from vitsd_export.errors import InputError
 from vitsd_export.sources.archive_safety import check_archive
-from vitsd_export.sources.damage import UNREADABLE_ERRORS, reason, unreadable_errors
 from vitsd_export.sources.reading import Reading
 
 CARD_FILE = "vitsd_export.json"

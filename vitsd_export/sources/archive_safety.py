@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import h5py
 
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS, reason
 from vitsd_export.errors import InputError
-from vitsd_export.sources.damage import UNREADABLE_ERRORS, reason
 from vitsd_export.sources.hdf5 import ReachesOutside, check_contained
 
 _WEIGHTS = "model.weights.h5"

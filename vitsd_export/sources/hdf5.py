@@ -8,8 +8,8 @@ from typing import Any
 
 import h5py
 
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS, reason
 from vitsd_export.errors import InputError
-from vitsd_export.sources.damage import UNREADABLE_ERRORS, reason
 from vitsd_export.sources.published_architecture import PUBLISHED_EPSILON, NamedTensor, Tensors
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"

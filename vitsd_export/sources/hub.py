@@ -5,8 +5,8 @@ import os
 import re
 from pathlib import Path
 
+from vitsd_export._internal.damaged_files import reason
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError
-from vitsd_export.sources.damage import reason
 from vitsd_export.sources.folders import UNPACKED_FILES, holds_saved_model, holds_unpacked
 
 _SCHEME = "hf://"
@@ -64,7 +64,7 @@ def parse_address(text: str) -> Address:
     match = _ADDRESS.fullmatch(text)
     if match is None or ".." in text:
         raise UsageError(
-            f"{text!r} is no address of a model. Write hf://owner/name or hf://owner/name@revision, as "
+            f"{text!r} is not the address of a model. Write hf://owner/name or hf://owner/name@revision, as "
             "in hf://keras-io/vit_small_ds_v2."
         )
     return Address(*match.groups())
@@ -106,12 +106,12 @@ def download(address: Address) -> tuple[Path, str]:
         ) from error
     except errors.GatedRepoError as error:
         raise InputError(
-            f"{address} is open only to those whom its owner has let in. Ask for access on its page, "
+            f"{address} is gated: its owner grants access. Ask for it on the repository's page, "
             "then set HF_TOKEN or run `hf auth login`."
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise InputError(
-            f"{address.repository} is no model on the Hugging Face hub, or it is private. Check the name; "
+            f"{address.repository} is not a model on the Hugging Face hub, or it is private. Check the name; "
             "for a private one, set HF_TOKEN or run `hf auth login`."
         ) from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:

@@ -11,10 +11,10 @@ from pathlib import Path
 import h5py
 import keras
 
+from vitsd_export._internal.damaged_files import reason, unreadable_errors
 from vitsd_export.errors import InputError
 from vitsd_export.model.classifier import build_classifier
 from vitsd_export.model.config import PRESETS, ModelConfig
-from vitsd_export.sources.damage import reason, unreadable_errors
 from vitsd_export.sources.reading import Reading
 
 # Keras names the groups of a file after the layers' classes. Checkpoints of `python -m training` may hold
