@@ -55,8 +55,8 @@ def download_cifar(name: CifarName, tell: Callable[[str], None]) -> None:
     folder, archive = _own_files(name)
     _check_room(cache, name)
     tell(
-        f"{name} is missing or incomplete in the Keras cache {cache}: downloading it with keras.datasets, about "
-        f"{_MEGABYTES} MB, once."
+        f"{name} is missing or incomplete in the Keras cache {cache}: downloading it with "
+        f"keras.datasets, about {_MEGABYTES} MB, once."
     )
     import_keras()
     import keras
