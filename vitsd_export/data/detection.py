@@ -62,7 +62,7 @@ def find_extracted(folder: Path, name: CifarName) -> OriginalFiles | None:
 
 
 def detect_cifar(path: Path) -> tuple[CifarName, ...]:
-    """Returns which of the data sets a folder or a tarball holds in a layout `load_cifar` reads.
+    """Returns which of the data sets a folder or a tarball holds in a layout that `load_cifar` reads.
 
     Raises:
         InputError: If there are parquet files which are damaged or are not of CIFAR, or a tarball

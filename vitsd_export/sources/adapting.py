@@ -28,7 +28,7 @@ def as_classifier(model: Any, path: Path) -> keras.Model:
         path: The file, for messages.
 
     Raises:
-        InputError: If it is something else.
+        InputError: If it does not map images to scores.
     """
     if not isinstance(model, keras.Model):
         raise _no_input(path)
@@ -135,14 +135,10 @@ def with_input_range(model: keras.Model, input_range: InputRange | None) -> kera
 
 
 def with_two_classes(model: keras.Model, *, answers_probability: bool) -> keras.Model:
-    """Gives a binary classifier with one output an output for each of its two classes.
+    """Gives a binary classifier, [N, size, size, 3] → [N, 1], an output for each of its two classes.
 
     The score z of one output stands for the probability σ(z) of the second class, and that is the
-    softmax of (0, z).
-
-    Args:
-        model: [N, size, size, 3] → [N, 1].
-        answers_probability: Whether the output is σ(z) itself: then the result answers (1 − σ, σ).
+    softmax of (0, z). With `answers_probability` the output is σ(z) itself; the result answers (1 − σ, σ).
     """
     kernel, bias = (
         ([[-1.0, 1.0]], [1.0, 0.0]) if answers_probability else ([[0.0, 1.0]], [0.0, 0.0])

@@ -42,11 +42,7 @@ def load_archive(reading: Reading) -> Any:
 
 
 def load_with_keras(reading: Reading, stored: int) -> Any:
-    """Returns what Keras makes of a .keras or .h5 file that has been checked.
-
-    Args:
-        reading: The file.
-        stored: Numbers in its weights.
+    """Returns what Keras makes of a .keras or .h5 file that has been checked and stores so many numbers.
 
     Raises:
         InputError: If the file is damaged, contains code, or needs a layer that is not known here.

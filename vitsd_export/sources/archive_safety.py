@@ -21,12 +21,7 @@ _ALWAYS_FINE = 1 << 24
 def check_archive(path: Path, shown: Path) -> int:
     """Checks names, sizes and weights of the members of an archive; nothing is extracted.
 
-    Args:
-        path: The file.
-        shown: Path that messages name.
-
-    Returns:
-        How many numbers its weights hold.
+    Messages name the path `shown`. Returns how many numbers the weights hold.
 
     Raises:
         InputError: If the archive is damaged, or made to write, read or fill what it has no business with.

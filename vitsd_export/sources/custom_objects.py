@@ -19,9 +19,6 @@ _FAILURES: tuple[type[Exception], ...] = (*UNREADABLE_ERRORS, NameError)
 def load_custom_objects(text: str) -> dict[str, Any]:
     """Runs a Python file and returns the Keras classes and the functions that it defines, by name.
 
-    Classes that the file registers with `keras.saving.register_keras_serializable` are found by Keras
-    itself.
-
     Args:
         text: `module:file`, the name under which the file is imported and its path; or the path alone, whose
             stem is the name.

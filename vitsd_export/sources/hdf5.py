@@ -57,7 +57,7 @@ def check_contained(file: h5py.File, size: int) -> int:
         How many numbers its tensors hold.
 
     Raises:
-        ReachesOutside: If something does.
+        ReachesOutside: If something refers to other files, or the tensors are too large for the file.
     """
     visited: set[int] = set()
     waiting: list[h5py.Group] = [file]

@@ -52,7 +52,7 @@ def map_weights(
     Args:
         tensors: All weights in the order of the layers.
         input_size: Height and width of the images that the model takes, in pixels.
-        epsilon: Added to the variance in its LayerNormalizations, which no weight tells.
+        epsilon: Added to the variance in its LayerNormalizations, which no weight shows.
 
     Raises:
         OtherWeights: If number, order or shapes are of another architecture.
