@@ -115,7 +115,7 @@ class Settings:
         compile: Whether XLA compiles the step, where it is a choice.
         engine: Name that the command line has for backend and `compile`; a resumed run takes it up.
         start: Model whose weights the run starts from; random ones when None.
-        freeze_encoder: Whether the head alone is trained.
+        freeze_encoder: Whether the head alone is trained; only with a `start`.
         teacher: Source of a classifier whose answers are learnt from, too.
     """
 
@@ -217,12 +217,12 @@ def train(
             steps=steps,
             statistics=_normalization_statistics(training.images),
             origin=origin,
-            frozen=settings.freeze_encoder,
         )
 
     origin = None
     if start is not None:
-        origin = Origin(start.model, start.config, start.has_classes(data.class_names))
+        same_classes = start.has_classes(data.class_names)
+        origin = Origin(start.model, start.config, same_classes, settings.freeze_encoder)
     # The stage of the last finished epoch: at a boundary the next one starts from its weights.
     first = next(s for s in plan if max(len(log), 1) <= s.first_epoch + s.epochs)
     run = prepare(first, origin)
@@ -245,7 +245,9 @@ def train(
         for stage in plan[plan.index(first) :]:
             if stage is not first and len(log) < last_epoch:
                 # `stage_config` has refused stages of other networks.
-                run = prepare(stage, Origin(run.inference, cast(ModelConfig, run.config)))
+                before = cast(ModelConfig, run.config)
+                frozen = settings.freeze_encoder
+                run = prepare(stage, Origin(run.inference, before, freeze_encoder=frozen))
                 console.print(run.transfer, soft_wrap=True)
             for epoch in range(len(log), min(stage.first_epoch + stage.epochs, last_epoch)):
                 try:

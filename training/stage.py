@@ -56,11 +56,13 @@ class Origin:
         model: Made by `build_classifier(config)`.
         config: Its architecture.
         same_classes: Whether its outputs are the classes that are trained.
+        freeze_encoder: Whether the head alone is trained.
     """
 
     model: keras.Model
     config: ModelConfig
     same_classes: bool = True
+    freeze_encoder: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +107,6 @@ def prepare_stage(
     steps: int,
     statistics: tuple[np.ndarray, np.ndarray],
     origin: Origin | None = None,
-    frozen: bool = False,
 ) -> StageRun:
     """Builds the models and the optimizer of a stage.
 
@@ -118,7 +119,6 @@ def prepare_stage(
         steps: Steps in an epoch.
         statistics: Mean and variance of each channel of the training images.
         origin: Whose weights are taken over; random ones when None.
-        frozen: Whether the encoder keeps its weights.
     """
     config = stage_config(config, stage)
     keras.utils.set_random_seed(seed)
@@ -131,8 +131,8 @@ def prepare_stage(
             transfer = transfer_weights(
                 origin.model, origin.config, model, config, same_classes=origin.same_classes
             )
-        if frozen:
-            freeze_encoder(model)
+            if origin.freeze_encoder:
+                freeze_encoder(model)
         optimizer = build_optimizer(
             recipe.optimizer,
             epochs=stage.epochs,
