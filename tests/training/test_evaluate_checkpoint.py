@@ -344,7 +344,7 @@ def test_the_command_prints_tables(cifar10: Path, capsys: pytest.CaptureFixture[
         (["--data", "mnist"], UsageError, "not 'mnist'"),
         (["--confusion", "x.jpg"], UsageError, "must end in .png"),
         (["--confusion", "missing/x.png"], InputError, "does not exist"),
-        (["--data", "folder:x", "--data-dir", "y"], UsageError, "--data-dir goes with"),
+        (["--data", "folder:x", "--data-dir", "y"], UsageError, "--data-dir is for"),
         (["--preset", "vit-tiny"], UsageError, "holds its own architecture"),
     ],
 )
