@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from training import evaluate_command, preview_command, recipes_command, train_command
+from training import evaluate_command, preview, recipes_command, train_command
 from vitsd_export.errors import VitsdExportError
 
 app = typer.Typer(
@@ -14,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Trains and evaluates vision transformers for small datasets.",
 )
-for command in (train_command, recipes_command, preview_command, evaluate_command):
+for command in (train_command, recipes_command, preview, evaluate_command):
     command.register(app)
 
 

@@ -7,17 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.engine_choice import ENGINES, EngineKind
-from training.run_log import best_epoch
-from training.writing import write_text, writing
+from training.run_files import best_epoch, write_text, writing
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS, reason
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError
 
 if TYPE_CHECKING:
     import keras
 
 _STATE = "state.json"
-
-# What Keras and h5py raise on a damaged file is not documented and varies with the damage.
-_UNREADABLE_ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +37,7 @@ class RunState:
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
-    """Checks that a folder can take a run, before time is spent on data and model.
-
-    Args:
-        folder: Where checkpoints will go; it need not exist.
-        resume: Whether a run that lies there is to be continued.
+    """Checks that a folder, there or not, can take a run, before time is spent on data and model.
 
     Raises:
         UsageError: If the folder holds a run and `resume` is false, or its path is a file.
@@ -79,13 +72,8 @@ def save_checkpoint(
 ) -> None:
     """Writes the state after an epoch; a crash at any moment leaves this or the last one whole.
 
-    If the epoch is the best so far, its weights must have been written to `best_path` before.
-
-    Args:
-        folder: The run's folder.
-        model: Compiled model; its weights, optimizer and dropout seeds are written.
-        configuration: What `RunState.configuration` says.
-        log: One row for each finished epoch.
+    Weights, optimizer and dropout seeds of the compiled model are written. If the epoch is the best so
+    far, its weights must have been written to `best_path` before.
 
     Raises:
         EnvironmentProblem: If the folder cannot be written to, or the disk is full.
@@ -131,18 +119,14 @@ def load_weights(model: "keras.Model", path: Path) -> None:
     """
     try:
         model.load_weights(path)
-    except _UNREADABLE_ERRORS as error:
-        reason = " ".join(str(error).split())
+    except UNREADABLE_ERRORS as error:
         raise InputError(
-            f"The checkpoint {path} cannot be read: {reason[:300]}. Train again, into another folder."
+            f"The checkpoint {path} cannot be read: {reason(error)}. Train again, into another folder."
         ) from error
 
 
 def read_state(folder: Path, configuration: dict[str, Any]) -> RunState | None:
-    """Reads how far the run of a folder has come.
-
-    Returns:
-        The state, or None if the folder holds none yet.
+    """Reads how far the run of a folder has come; None if the folder holds no state yet.
 
     Raises:
         UsageError: If the folder belongs to a run with another configuration.
@@ -183,7 +167,7 @@ def restore(folder: Path, state: RunState, model: "keras.Model") -> None:
     try:
         for variable, seed in zip(_seed_variables(model), state.seeds, strict=True):
             variable.assign(seed)
-    except _UNREADABLE_ERRORS as error:
+    except UNREADABLE_ERRORS as error:
         raise InputError(
             f"The dropout seeds in {folder / _STATE} do not fit the model: {error}. Train into another "
             "folder."

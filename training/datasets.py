@@ -4,17 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training.download import download_cifar, is_keras_own
-from vitsd_export.data.cifar import CIFAR_NAMES, CifarName, Split, keras_cache, load_cifar
+from vitsd_export.data.cifar import keras_cache, load_cifar
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.detection import find_original
-from vitsd_export.data.folder_split import SkippedImages, load_folder_split
+from vitsd_export.data.folder_split import load_folder_split
+from vitsd_export.data.originals import CIFAR_NAMES, CifarName, Split
 from vitsd_export.data.sources import resize_dataset
 from vitsd_export.errors import InputError, UsageError
 
 INPUT_SIZE = 32
 """Height and width of the images that all presets take, in pixels."""
-FOLDER = "folder:"
-SPLITS: tuple[Split, ...] = ("train", "test")
+_FOLDER = "folder:"
 # Of a folder without splits of its own.
 _HELD_OUT = 0.1
 
@@ -30,34 +30,9 @@ def dataset_name(data: str) -> str:
     """
     if data in CIFAR_NAMES:
         return data
-    if not data.startswith(FOLDER) or data == FOLDER:
+    if not data.startswith(_FOLDER) or data == _FOLDER:
         raise UsageError(f"--data must be cifar10, cifar100 or folder:PATH, not {data!r}.")
-    return Path(data.removeprefix(FOLDER)).resolve().name
-
-
-def load_datasets(
-    data: str,
-    data_dir: Path | None,
-    *,
-    size: int,
-    seed: int,
-    on_skipped: Callable[[SkippedImages], None],
-    on_message: Callable[[str], None] = lambda _: None,
-) -> tuple[ImageDataset, ImageDataset]:
-    """Loads the training and the test images of a data set, as `load_split` does."""
-    train, test = (
-        load_split(
-            data,
-            data_dir,
-            split,
-            size=size,
-            seed=seed,
-            on_skipped=on_skipped,
-            on_message=on_message,
-        )
-        for split in SPLITS
-    )
-    return train, test
+    return Path(data.removeprefix(_FOLDER)).resolve().name
 
 
 def load_split(
@@ -67,10 +42,9 @@ def load_split(
     *,
     size: int,
     seed: int,
-    on_skipped: Callable[[SkippedImages], None],
-    on_message: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None],
 ) -> ImageDataset:
-    """Loads the training or the test images of a data set.
+    """Loads the training or the test images of a data set, with labels.
 
     CIFAR is downloaded if no folder is given and Keras's cache does not hold it whole.
 
@@ -80,11 +54,7 @@ def load_split(
         split: `train` or `test`.
         size: Height and width that the images are brought to, in pixels.
         seed: Decides which tenth of a folder without splits of its own is held out for the test.
-        on_skipped: Called for images that cannot be read and are left out.
-        on_message: Called with what is told before a download starts.
-
-    Returns:
-        Images [N, size, size, 3] with labels.
+        tell: Called before a download starts, and with the images that cannot be read and are left out.
 
     Raises:
         UsageError: If there is no such data set, or a data folder is given beside `folder:PATH`.
@@ -94,21 +64,23 @@ def load_split(
     dataset_name(data)
     for name in CIFAR_NAMES:
         if data == name:
-            return resize_dataset(_load_cifar(name, split, data_dir, on_message), size)
+            return resize_dataset(_load_cifar(name, split, data_dir, tell), size)
     if data_dir is not None:
-        raise UsageError("--data-dir goes with cifar10 and cifar100; folder:PATH says it all.")
+        raise UsageError(
+            "--data-dir is for cifar10 and cifar100; folder:PATH names its own folder."
+        )
     return load_folder_split(
-        Path(data.removeprefix(FOLDER)),
+        Path(data.removeprefix(_FOLDER)),
         split,
         size,
         validation_fraction=_HELD_OUT,
         seed=seed,
-        on_skipped=on_skipped,
+        on_skipped=tell,
     )
 
 
 def _load_cifar(
-    name: CifarName, split: Split, data_dir: Path | None, on_message: Callable[[str], None]
+    name: CifarName, split: Split, data_dir: Path | None, tell: Callable[[str], None]
 ) -> ImageDataset:
     if data_dir is not None:
         return load_cifar(name, split, data_dir)
@@ -122,7 +94,7 @@ def _load_cifar(
             return load_cifar(name, split, None)
         except InputError:
             # Keras was killed while it unpacked. What a user put there is not for us to replace.
-            if not is_keras_own(Path(found.container.source()), name):
+            if not is_keras_own(found.container.path, name):
                 raise
-    download_cifar(name, on_message)
+    download_cifar(name, tell)
     return load_cifar(name, split, None)

@@ -12,20 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from training.backend import import_keras
-from vitsd_export.data.cifar import describe_layouts, keras_cache
-from vitsd_export.data.originals import CifarName
+from vitsd_export.data.cifar import CIFAR_LAYOUTS, keras_cache
+from vitsd_export.data.originals import ORIGINALS, CifarName
 from vitsd_export.errors import EnvironmentProblem
 
-# What Keras unpacks a data set to; what it downloads has `_archive` after this name.
-_KERAS_FOLDERS: dict[CifarName, str] = {
-    "cifar10": "cifar-10-batches-py-target",
-    "cifar100": "cifar-100-python-target",
-}
-# What its author calls it.
-_ARCHIVES: dict[CifarName, str] = {
-    "cifar10": "cifar-10-python.tar.gz",
-    "cifar100": "cifar-100-python.tar.gz",
-}
+# The Python version, which Keras downloads.
+_ORIGINALS = {original.name: original for original in ORIGINALS if original.version == "python"}
 _MEGABYTES = 170
 # The archive, and its files beside it.
 _NEEDED_BYTES = 400 * 10**6
@@ -48,15 +40,12 @@ def is_keras_own(path: Path, name: CifarName) -> bool:
     return path in (archive, folder) or folder in path.parents
 
 
-def download_cifar(name: CifarName, on_message: Callable[[str], None]) -> None:
+def download_cifar(name: CifarName, tell: Callable[[str], None]) -> None:
     """Downloads CIFAR-10 or CIFAR-100 through `keras.datasets`, which checks its SHA-256.
 
     Keras writes the archive under its final name and checks it there, and unpacks it each time it is
-    asked: what a killed process has left is told by the digest, or overwritten.
-
-    Args:
-        name: Which data set.
-        on_message: Called with a sentence before the download starts.
+    asked: what a killed process has left is told by the digest, or overwritten. `tell` is called before
+    the download starts.
 
     Raises:
         EnvironmentProblem: If it cannot be had or written: no network, another file than expected, no
@@ -65,9 +54,9 @@ def download_cifar(name: CifarName, on_message: Callable[[str], None]) -> None:
     cache = keras_cache()
     folder, archive = _own_files(name)
     _check_room(cache, name)
-    on_message(
-        f"{name} is not whole in the Keras cache {cache}: downloading it with keras.datasets, about "
-        f"{_MEGABYTES} MB, once."
+    tell(
+        f"{name} is missing or incomplete in the Keras cache {cache}: downloading it with "
+        f"keras.datasets, about {_MEGABYTES} MB, once."
     )
     import_keras()
     import keras
@@ -77,20 +66,21 @@ def download_cifar(name: CifarName, on_message: Callable[[str], None]) -> None:
         # Keras reports on standard output, which belongs to the program's own answer.
         with contextlib.redirect_stdout(sys.stderr), _network_timeout(_SILENCE_SECONDS):
             getattr(keras.datasets, name).load_data()
-    except _FETCH_ERRORS as error:
-        _remove_parts(folder, archive, was_there)
-        raise _problem(name, error) from error
     except Exception as error:
         # Keras tells of a URL that cannot be fetched by an exception of no class of its own.
-        if type(error) is not Exception:
+        if not isinstance(error, _FETCH_ERRORS) and type(error) is not Exception:
             raise
-        _remove_parts(folder, archive, was_there)
+        # What Keras leaves of a download that failed goes; not what a user had before.
+        with contextlib.suppress(OSError):
+            archive.unlink(missing_ok=True)
+        if not was_there:
+            shutil.rmtree(folder, ignore_errors=True)
         raise _problem(name, error) from error
 
 
 def _own_files(name: CifarName) -> tuple[Path, Path]:
     """Returns the folder and the archive that Keras keeps a data set in, there or not."""
-    folder = keras_cache() / _KERAS_FOLDERS[name]
+    folder = keras_cache() / f"{_ORIGINALS[name].folder}-target"
     return folder, folder.with_name(f"{folder.name}_archive")
 
 
@@ -125,18 +115,11 @@ def _network_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _remove_parts(folder: Path, archive: Path, was_there: bool) -> None:
-    """Removes what Keras leaves of a download that failed; not what a user had before."""
-    with contextlib.suppress(OSError):
-        archive.unlink(missing_ok=True)
-    if not was_there:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _problem(name: CifarName, error: Exception) -> EnvironmentProblem:
     reason = " ".join(str(error).split()) or type(error).__name__
+    tarball = f"{_ORIGINALS[name].tarball}.tar.gz"
     return EnvironmentProblem(
         f"{name} could not be downloaded: {reason[:300]}. With a network and room on the disk, run this "
-        f"again. Without, copy {_ARCHIVES[name]} into {keras_cache()}, or name a folder that holds the "
-        f"data set with --data-dir. {describe_layouts()}"
+        f"again. Without, copy {tarball} into {keras_cache()}, or name a folder that holds the data set "
+        f"with --data-dir. {CIFAR_LAYOUTS}"
     )

@@ -1,4 +1,7 @@
-"""Which engine trains fastest on this machine: measured once, remembered in the cache."""
+"""Which engine trains fastest on this machine: measured once, remembered in the cache.
+
+`python -m training.engine_choice NAME WORKLOAD` measures one engine and prints its images a second.
+"""
 
 import dataclasses
 import hashlib
@@ -7,12 +10,14 @@ import importlib.util
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
-from training.writing import write_text
+from training.run_files import write_text
 from vitsd_export._internal.cache import cache_folder
 from vitsd_export.errors import EnvironmentProblem
 
@@ -21,6 +26,9 @@ WORTH_MEASURING = 200_000
 """Images that a run trains on, all epochs together."""
 _LONGEST_MEASUREMENT = 240
 """Seconds for one engine, compilation included."""
+_WARMUP_STEPS = 2
+_MOST_STEPS = 12
+_MEASURED_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +92,7 @@ def named_engine() -> EngineKind | None:
         if kind.backend == backend:
             return kind
     raise EnvironmentProblem(
-        f"KERAS_BACKEND is {backend}, on which nothing is trained: set it to tensorflow, jax or torch, or "
+        f"KERAS_BACKEND is {backend}, which cannot train: set it to tensorflow, jax or torch, or "
         "give --engine."
     )
 
@@ -92,9 +100,7 @@ def named_engine() -> EngineKind | None:
 def fastest_engine(workload: Workload, tell: Callable[[str], None]) -> EngineKind:
     """Measures the installed engines in processes of their own, unless the cache has their figures.
 
-    Args:
-        workload: The step.
-        tell: Called with the figures.
+    `tell` is called with the figures, images a second.
 
     Raises:
         EnvironmentProblem: If no engine completes a step.
@@ -143,7 +149,7 @@ def _processor() -> str:
 
 def _measure(kind: EngineKind, workload: Workload) -> float | None:
     """Returns images a second, or None where the engine fails: another one will do."""
-    command = [sys.executable, "-m", "training.engine_speed", kind.name]
+    command = [sys.executable, "-m", __name__, kind.name]
     try:
         done = subprocess.run(
             [*command, json.dumps(dataclasses.asdict(workload))],
@@ -155,3 +161,59 @@ def _measure(kind: EngineKind, workload: Workload) -> float | None:
         return float(done.stdout.split()[-1])
     except (subprocess.TimeoutExpired, ValueError, IndexError):
         return None
+
+
+def measure(kind: EngineKind, workload: Workload) -> float:
+    """Returns images a second of the bare step of an engine, whose backend KERAS_BACKEND must name.
+
+    It is the median of a few steps after the first ones.
+    """
+    from training.backend import import_keras
+
+    import_keras()
+    from training.engines.devices import choose_devices, limit_threads
+
+    limit_threads(None if kind.backend == "jax" else workload.threads)
+    import numpy as np
+
+    from training.batches import Batch
+    from training.precision import best_precision
+    from training.presets import config_of
+    from training.recipes import Stage, load_recipe
+    from training.stage import Compute, prepare_stage
+
+    recipe = dataclasses.replace(load_recipe("distilled"), batch_size=workload.batch_size)
+    precision = best_precision() if workload.precision == "auto" else workload.precision
+    devices = choose_devices(None, workload.batch_size, together=2)
+    config = config_of(workload.preset, num_classes=workload.num_classes)
+    run = prepare_stage(
+        config,
+        recipe,
+        Stage(0, recipe.epochs, workload.image_size),
+        Compute(devices, precision, kind.compile),  # type: ignore[arg-type]
+        seed=0,
+        steps=100,
+        statistics=(np.zeros(3), np.ones(3)),
+    )
+    rng = np.random.default_rng(0)
+    size = config.input_size
+    batch = Batch(
+        rng.uniform(0, 255, (workload.batch_size, size, size, 3)).astype(np.float32),
+        np.eye(workload.num_classes, dtype=np.float32)[
+            rng.integers(0, workload.num_classes, workload.batch_size)
+        ],
+    )
+    run.engine.begin()
+    seconds: list[float] = []
+    for step in range(_WARMUP_STEPS + _MOST_STEPS):
+        started = time.perf_counter()
+        run.engine.figures(run.engine.step(batch))
+        if step >= _WARMUP_STEPS:
+            seconds.append(time.perf_counter() - started)
+            if sum(seconds) > _MEASURED_SECONDS and len(seconds) > 1:
+                break
+    return workload.batch_size / statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    print(measure(ENGINES[sys.argv[1]], Workload(**json.loads(sys.argv[2]))))

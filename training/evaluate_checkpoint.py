@@ -11,7 +11,6 @@ from training.datasets import load_split
 from training.evaluation import BATCH_SIZE, predict_logits, require_labels
 from training.report import Report, report_logits
 from vitsd_export.data.dataset import ImageDataset
-from vitsd_export.data.folder_split import SkippedImages
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.sources.checkpoint import LoadedModel, load_model
 
@@ -49,15 +48,8 @@ class CheckpointEvaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
-        return {
-            "checkpoint": str(self.checkpoint),
-            "sha256": self.sha256,
-            "data": self.data,
-            "source": self.source,
-            "split": self.split,
-            "answers": self.answers,
-            **self.report.to_dict(),
-        }
+        facts = {**vars(self), "checkpoint": str(self.checkpoint)}
+        return facts | facts.pop("report").to_dict()
 
 
 def evaluate_checkpoint(
@@ -69,8 +61,7 @@ def evaluate_checkpoint(
     preset: str | None = None,
     batch_size: int = BATCH_SIZE,
     seed: int | None = None,
-    on_skipped: Callable[[SkippedImages], None] = lambda _: None,
-    on_message: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> CheckpointEvaluation:
     """Loads a checkpoint and scores it on the images of a data set.
 
@@ -83,8 +74,7 @@ def evaluate_checkpoint(
         batch_size: Images in a call of the model.
         seed: Seed the model was trained with: it tells which images of a folder without splits of its
             own, and of `train`, were held out. That of the checkpoint's card, else 0, when None.
-        on_skipped: Called for images that cannot be read and are left out.
-        on_message: Called with what is going on.
+        tell: Called with what is going on, and with the images that cannot be read and are left out.
 
     Raises:
         UsageError: If options contradict each other or name what does not exist, or `validation` is
@@ -103,14 +93,13 @@ def evaluate_checkpoint(
         "test" if split == "test" else "train",
         size=loaded.image_size,
         seed=seed,
-        on_skipped=on_skipped,
-        on_message=on_message,
+        tell=tell,
     )
     images = match_classes(images, loaded)
     if split == "validation":
         images = _held_out(images, loaded, held_out, seed)
     labels = require_labels(images)
-    on_message(f"Asking {loaded.path} about {len(images)} images.")
+    tell(f"Evaluating {loaded.path} on {len(images)} images.")
     answers = predict_logits(loaded.model, images.images, batch_size)
     logits, meaning = as_logits(answers, loaded.path)
     return CheckpointEvaluation(
@@ -137,7 +126,7 @@ def match_classes(data: ImageDataset, loaded: LoadedModel) -> ImageDataset:
     labels = require_labels(data)
     if loaded.num_classes != len(names):
         raise InputError(
-            f"{loaded.path} tells {loaded.num_classes} classes apart{_some(loaded.labels)}, but "
+            f"{loaded.path} has {loaded.num_classes} classes{_some(loaded.labels)}, but "
             f"{data.source} has {len(names)}{_some(names)}. Give the data it was trained for."
         )
     if loaded.labels is None or loaded.labels == names:
@@ -188,13 +177,7 @@ def as_logits(
 def print_evaluation(
     evaluation: CheckpointEvaluation, console: "Console", *, all_classes: bool = False
 ) -> None:
-    """Prints the overall figures, and a table of the classes, that of the lowest recall first.
-
-    Args:
-        evaluation: What to print.
-        console: Where to.
-        all_classes: Print every class; else the 20 worst.
-    """
+    """Prints the overall figures, and a table of all classes or the 20 of the lowest recall, worst first."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -221,8 +204,10 @@ def print_evaluation(
     rows = report.worst_classes()
     shown = rows if all_classes else rows[:_MOST_CLASSES_SHOWN]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("class", "images", "recall", "precision", "most often taken for"):
-        table.add_column(heading, justify="right" if heading in _RIGHT else "left")
+    table.add_column("class")
+    for heading in ("images", "recall", "precision"):
+        table.add_column(heading, justify="right")
+    table.add_column("most often taken for")
     for row in shown:
         wrong = f"{row.taken_for} ({row.taken_for_images})" if row.taken_for else ""
         table.add_row(
@@ -234,9 +219,6 @@ def print_evaluation(
             f"The {len(shown)} worst of {len(rows)} classes; --all-classes shows them all.",
             highlight=False,
         )
-
-
-_RIGHT = ("images", "recall", "precision")
 
 
 def _share(value: float | None) -> str:
@@ -256,8 +238,8 @@ def _held_out_count(loaded: LoadedModel) -> int:
     count = recipe.get("validation_images") if isinstance(recipe, dict) else None
     if not isinstance(count, int) or count < 1:
         raise UsageError(
-            f"{loaded.path} does not tell which images its training held out, so it has no split "
-            "validation. Evaluate on test or train."
+            f"{loaded.path} does not record which images its training held out, so there is no "
+            "split validation. Evaluate on test or train."
         )
     return count
 

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from training.options import LARGEST_SEED, Data, DataDir
-from vitsd_export.errors import UsageError
+from training.options import LARGEST_SEED, Data, DataDir, check_png, tell
 from vitsd_export.pretrained import DEFAULT_MODEL
 from vitsd_export.sources.location import locate
 
@@ -58,23 +57,15 @@ def evaluate(
 
     from training.backend import import_keras
     from training.datasets import dataset_name
-    from vitsd_export._internal.atomic_write import check_target
 
     # Wrong options are told before Keras is started and the data is read.
     locate(checkpoint)
     dataset_name(data)
     if confusion is not None:
-        if confusion.suffix.lower() != ".png":
-            raise UsageError(f"--confusion writes a PNG; {confusion} must end in .png.")
-        check_target(confusion, folder=False)
+        check_png("--confusion", confusion)
 
     import_keras()
     from training.evaluate_checkpoint import evaluate_checkpoint, print_evaluation
-
-    progress = Console(stderr=True)
-
-    def tell(message: object) -> None:
-        progress.print(str(message), soft_wrap=True, markup=False, highlight=False)
 
     evaluation = evaluate_checkpoint(
         checkpoint,
@@ -84,8 +75,7 @@ def evaluate(
         preset=preset,
         batch_size=batch_size,
         seed=seed,
-        on_skipped=tell,
-        on_message=tell,
+        tell=tell,
     )
     if confusion is not None:
         from training.plots import write_confusion_matrix

@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vitsd_export.data.dataset import ImageDataset
-from vitsd_export.errors import InputError, UsageError
+from vitsd_export.errors import InputError
 
 if TYPE_CHECKING:
     # At run time only for a model that is there already: figures alone need no Keras.
@@ -23,7 +24,7 @@ class Evaluation:
 
     Attributes:
         images: Number of images.
-        loss: Mean cross-entropy, in nats.
+        loss: Mean cross-entropy, in nats; NaN or infinite if a logit is.
         top1: Share of images whose most probable class is the label.
         top5: Share of images whose label is among the five most probable classes.
     """
@@ -34,28 +35,14 @@ class Evaluation:
     top5: float
 
 
-def evaluate(
-    model: "keras.Model",
-    data: ImageDataset,
-    batch_size: int = BATCH_SIZE,
-    *,
-    multiple_of: int | None = None,
-) -> Evaluation:
-    """Scores a model that maps raw pixels to logits on every image of a labelled data set.
-
-    Args:
-        model: Maps [N, size, size, 3] float32 pixels to [N, classes] logits.
-        data: Images of that size with their labels; at least one.
-        batch_size: Images in a call of the model.
-        multiple_of: What every call's number of images divides by, as for `predict_logits`.
+def evaluate(model: "keras.Model", data: ImageDataset) -> Evaluation:
+    """Scores a model on every image of a labelled data set; see `predict_logits`.
 
     Raises:
         InputError: If there are no images or no labels.
     """
     labels = require_labels(data)
-    return score_logits(
-        predict_logits(model, data.images, batch_size, multiple_of=multiple_of), labels
-    )
+    return score_logits(predict_logits(model, data.images), labels)
 
 
 def require_labels(data: ImageDataset) -> np.ndarray:
@@ -70,11 +57,7 @@ def require_labels(data: ImageDataset) -> np.ndarray:
 
 
 def predict_logits(
-    model: "keras.Model",
-    images: np.ndarray,
-    batch_size: int = BATCH_SIZE,
-    *,
-    multiple_of: int | None = None,
+    model: "keras.Model", images: np.ndarray, batch_size: int = BATCH_SIZE
 ) -> np.ndarray:
     """Asks a model about images, in inference mode.
 
@@ -85,77 +68,54 @@ def predict_logits(
     Args:
         model: Maps [N, size, size, 3] float32 pixels to [N, classes].
         images: [N, size, size, 3] uint8 or float, pixels 0–255.
-        batch_size: Images in a call; fewer where there are fewer images.
-        multiple_of: The size of a batch is rounded up to a multiple of this; the number of devices the
-            model runs on when None.
+        batch_size: Images in a call, rounded up to a multiple of the number of devices; fewer where there
+            are fewer images.
 
     Returns:
         [N, classes] float64.
-
-    Raises:
-        UsageError: If `batch_size` or `multiple_of` is less than 1, or `multiple_of` is no multiple of
-            the number of devices.
     """
-    devices = _device_count(model)
-    multiple = devices if multiple_of is None else multiple_of
-    if batch_size < 1 or multiple < 1:
-        raise UsageError(f"A batch needs 1 image or more, not {min(batch_size, multiple)}.")
-    if multiple % devices:
-        raise UsageError(
-            f"Batches of multiples of {multiple} cannot be shared by {devices} devices."
-        )
+    devices, share = _sharing(model)
     count = len(images)
     if not count:
         return np.empty((0, int(model.outputs[0].shape[-1])))
-    size = math.ceil(min(batch_size, count) / multiple) * multiple
+    size = math.ceil(min(batch_size, count) / devices) * devices
     answers = []
     for start in range(0, count, size):
         chosen = np.arange(start, start + size) % count
-        batch = images[chosen].astype(np.float32)
-        answers.append(np.asarray(model.predict_on_batch(_share(model, batch)), np.float64))
+        batch = share(images[chosen].astype(np.float32))
+        answers.append(np.asarray(model.predict_on_batch(batch), np.float64))
     return np.concatenate(answers)[:count]
 
 
-def _distribution() -> Any:
-    """Returns Keras's data parallelism, if it is switched on."""
-    import keras
+def _sharing(model: "keras.Model") -> tuple[int, Callable[[np.ndarray], Any]]:
+    """Returns the number of devices a model runs on, and what spreads a batch over them.
 
-    distribution = keras.distribution.distribution()
-    return distribution if isinstance(distribution, keras.distribution.DataParallel) else None
-
-
-def _strategy(model: "keras.Model") -> Any:
-    """Returns the `tf.distribute` strategy that a model was made in, if it has several replicas."""
-    strategy = getattr(model, "distribute_strategy", None)
-    return strategy if strategy is not None and strategy.num_replicas_in_sync > 1 else None
-
-
-def _device_count(model: "keras.Model") -> int:
-    strategy = _strategy(model)
-    if strategy is not None:
-        return int(strategy.num_replicas_in_sync)
-    distribution = _distribution()
-    return 1 if distribution is None else int(math.prod(distribution.device_mesh.shape))
-
-
-def _share(model: "keras.Model", batch: np.ndarray) -> Any:
-    """Spreads a batch over the devices a model runs on; `predict_on_batch` itself does not.
-
-    On `tf.distribute` it would have every replica answer the whole batch, and return all of it.
+    `predict_on_batch` itself does not: on `tf.distribute` it would have every replica answer the whole batch.
     """
     import keras
 
-    strategy = _strategy(model)
-    if strategy is not None:
-        shares = np.split(batch, strategy.num_replicas_in_sync)
-        return strategy.experimental_distribute_values_from_function(
-            lambda context: keras.ops.convert_to_tensor(shares[context.replica_id_in_sync_group])
-        )
-    distribution = _distribution()
-    if distribution is not None:
-        layout = distribution.get_data_layout(batch.shape)
-        return keras.distribution.distribute_tensor(batch, layout)
-    return batch
+    # Of `tf.distribute`: the strategy that the model was made in.
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is not None and strategy.num_replicas_in_sync > 1:
+        count = int(strategy.num_replicas_in_sync)
+
+        def share(batch: np.ndarray) -> Any:
+            shares = np.split(batch, count)
+            return strategy.experimental_distribute_values_from_function(
+                lambda context: keras.ops.convert_to_tensor(
+                    shares[context.replica_id_in_sync_group]
+                )
+            )
+
+        return count, share
+    distribution = keras.distribution.distribution()
+    if not isinstance(distribution, keras.distribution.DataParallel):
+        return 1, lambda batch: batch
+    return int(
+        math.prod(distribution.device_mesh.shape)
+    ), lambda batch: keras.distribution.distribute_tensor(
+        batch, distribution.get_data_layout(batch.shape)
+    )
 
 
 def score_logits(logits: np.ndarray, labels: np.ndarray) -> Evaluation:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 import numpy as np
@@ -20,12 +20,12 @@ from training.checkpoint import (
 )
 from training.engines.devices import choose_devices
 from training.evaluation import evaluate
-from training.event_log import EventLog
+from training.event_log import event_log
 from training.precision import Precision
 from training.presets import Config, ResidualConfig
-from training.progress import EpochDisplay
+from training.progress import step_bar
 from training.recipes import Recipe, Stage
-from training.run_log import best_epoch, write_log
+from training.run_files import best_epoch, write_log, write_text
 from training.stage import (
     Compute,
     Origin,
@@ -37,7 +37,6 @@ from training.stage import (
     train_epoch,
 )
 from training.teaching import Lessons, load_teacher
-from training.writing import write_text
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.model.config import ModelConfig
@@ -68,7 +67,7 @@ class Trained:
 
     @property
     def best_epoch(self) -> int:
-        """Epoch, from 1, whose weights these are; 0 before the first."""
+        """Epoch, from 1, whose weights these are."""
         return best_epoch(self.log)
 
 
@@ -109,13 +108,14 @@ class Settings:
     Attributes:
         seed: Decides initial weights, image order, augmentation and the validation split.
         resume: Go on from the folder's checkpoint, if it has one.
-        stop_after: End early after this many epochs in all; the schedule stays that of the recipe.
+        stop_after: End early after this many epochs, at least 1, in all; the schedule stays that of the
+            recipe.
         devices: How many devices share each batch; all that can share it evenly when None.
         precision: In what the products are computed; weights are float32.
         compile: Whether XLA compiles the step, where it is a choice.
         engine: Name that the command line has for backend and `compile`; a resumed run takes it up.
         start: Model whose weights the run starts from; random ones when None.
-        freeze_encoder: Whether the head alone is trained.
+        freeze_encoder: Whether the head alone is trained; only with a `start`.
         teacher: Source of a classifier whose answers are learnt from, too.
     """
 
@@ -217,20 +217,20 @@ def train(
             steps=steps,
             statistics=_normalization_statistics(training.images),
             origin=origin,
-            frozen=settings.freeze_encoder,
         )
 
     origin = None
     if start is not None:
-        origin = Origin(start.model, start.config, start.has_classes(data.class_names))
+        same_classes = start.has_classes(data.class_names)
+        origin = Origin(start.model, start.config, same_classes, settings.freeze_encoder)
     # The stage of the last finished epoch: at a boundary the next one starts from its weights.
     first = next(s for s in plan if max(len(log), 1) <= s.first_epoch + s.epochs)
     run = prepare(first, origin)
     if state is not None:
         restore(folder, state, run.program.model)
         copy_weights(run)
-    elif run.transfer is not None:
-        console.print(run.transfer.message(), soft_wrap=True)
+    elif run.transfer:
+        console.print(run.transfer, soft_wrap=True)
     lessons = Lessons(recipe, training, seed, teacher, folder)
     if state is None:
         lessons.forget()
@@ -239,17 +239,19 @@ def train(
     if settings.stop_after is not None:
         last_epoch = min(settings.stop_after, recipe.epochs)
     with (
-        EpochDisplay(console, steps=last_epoch * steps, done=len(log) * steps) as display,
-        EventLog(folder, log) as events,
+        step_bar(console, steps=last_epoch * steps, done=len(log) * steps) as bar,
+        event_log(folder, log) as write_events,
     ):
         for stage in plan[plan.index(first) :]:
             if stage is not first and len(log) < last_epoch:
-                run = prepare(stage, Origin(run.inference, _vit(run.config)))
-                if run.transfer is not None:
-                    console.print(run.transfer.message(), soft_wrap=True)
+                # `stage_config` has refused stages of other networks.
+                before = cast(ModelConfig, run.config)
+                frozen = settings.freeze_encoder
+                run = prepare(stage, Origin(run.inference, before, freeze_encoder=frozen))
+                console.print(run.transfer, soft_wrap=True)
             for epoch in range(len(log), min(stage.first_epoch + stage.epochs, last_epoch)):
                 try:
-                    row = train_epoch(run, lessons, epoch, display)
+                    row = train_epoch(run, lessons, epoch, bar)
                 except TrainingDiverged as error:
                     kept = f"The state after epoch {epoch} is kept in {folder}. " if epoch else ""
                     raise TrainingDiverged(
@@ -264,14 +266,8 @@ def train(
                     save_weights(run.inference, best_path(folder, epoch + 1))
                 save_checkpoint(folder, run.program.model, configuration, log)
                 write_log(folder / "log.csv", log)
-                events.write(row)
-                display.epoch(row)
-    if log:
-        load_weights(run.inference, best_path(folder, best_epoch(log)))
+                write_events(row)
+                figures = " ".join(f"{name}={value:.6g}" for name, value in row.items())
+                console.print(figures, highlight=False, soft_wrap=True)
+    load_weights(run.inference, best_path(folder, best_epoch(log)))
     return Trained(run.inference, run.config, log, len(validation), chosen.count)
-
-
-def _vit(config: Config) -> ModelConfig:
-    if isinstance(config, ResidualConfig):
-        raise UsageError("A residual network has one image size; its recipe cannot have stages.")
-    return config

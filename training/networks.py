@@ -15,12 +15,7 @@ from vitsd_export.sources.checkpoint import write_archive, write_model
 
 
 def build_for_training(config: Config, regularization: RegularizationRecipe) -> keras.Model:
-    """Builds the network in the form that trains fastest; the weights are those of `build_for_inference`.
-
-    Args:
-        config: Architecture.
-        regularization: What is left out of a transformer at random.
-    """
+    """Builds the network in the form that trains fastest; the weights are those of `build_for_inference`."""
     if isinstance(config, ResidualConfig):
         return build_residual(config)
     dropped = dataclasses.replace(
@@ -36,9 +31,9 @@ def build_for_training(config: Config, regularization: RegularizationRecipe) -> 
 
 def build_for_inference(config: Config) -> keras.Model:
     """Builds the network that is validated, kept and exported."""
-    return (
-        build_residual(config) if isinstance(config, ResidualConfig) else build_classifier(config)
-    )
+    if isinstance(config, ResidualConfig):
+        return build_residual(config)
+    return build_classifier(config)
 
 
 def write_network(model: keras.Model, config: Config, path: Path, card: dict[str, Any]) -> str:

@@ -1,9 +1,12 @@
-"""Command-line options that several commands share."""
+"""Command-line options and messages that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from vitsd_export._internal.atomic_write import check_target
+from vitsd_export.errors import UsageError
 
 # numpy.random.seed takes no more.
 LARGEST_SEED = 2**32 - 1
@@ -25,3 +28,21 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", help="FIELD=VALUE: overrides a field of the recipe. Repeatable."),
 ]
+
+
+def check_png(option: str, path: Path) -> None:
+    """Checks that an option names a PNG that can be written, before time is spent on it.
+
+    Raises:
+        UsageError: If it has another suffix or is a folder.
+        InputError: If the folder around it does not exist.
+        EnvironmentProblem: If that cannot be written to.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{option} writes a PNG; {path} must end in .png.")
+    check_target(path, folder=False)
+
+
+def tell(message: str) -> None:
+    """Prints a message on standard error."""
+    typer.echo(message, err=True)

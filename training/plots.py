@@ -5,13 +5,12 @@ import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.run_log import best_epoch
+from training.run_files import best_epoch
 from vitsd_export._internal.atomic_write import publish, staging
-from vitsd_export.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +37,8 @@ def write_confusion_matrix(report: "Report", path: Path) -> None:
     Raises:
         EnvironmentProblem: If the file cannot be written.
     """
+    from matplotlib.colors import PowerNorm
+
     count = len(report.classes)
     is_counted = count <= _MOST_COUNTED
     names = [_short(row.name) for row in report.classes]
@@ -52,7 +53,7 @@ def write_confusion_matrix(report: "Report", path: Path) -> None:
     figure, (axes,) = _figure(side + margin + 1.2, side + margin + 0.3, 1)
     images = np.array([max(row.images, 1) for row in report.classes])
     shares = report.confusion / images[:, None]
-    picture = axes.imshow(shares, cmap="Blues", norm=_square_root_scale(), aspect="equal")
+    picture = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), aspect="equal")
     shown = [names[tick] for tick in ticks]
     axes.set_xticks(ticks, shown, rotation=90, fontsize=font, parse_math=False)
     axes.set_yticks(ticks, shown, fontsize=font, parse_math=False)
@@ -79,18 +80,15 @@ def write_curves(log: Sequence[Mapping[str, float]], path: Path) -> None:
     """Writes a PNG of a run's loss, accuracy and learning rate by epoch, its best epoch marked.
 
     Args:
-        log: One row an epoch: `epoch`, `loss`, `top1`, `learning_rate`, and where images are held out
-            `validation_loss` and `validation_top1`.
+        log: One row an epoch, at least one: `epoch`, `loss`, `top1`, `learning_rate`, and where images are
+            held out `validation_loss` and `validation_top1`.
         path: Target.
 
     Raises:
-        InputError: If the log has no rows.
         EnvironmentProblem: If the file cannot be written.
     """
     from matplotlib.ticker import MaxNLocator
 
-    if not log:
-        raise InputError("The log has no finished epoch: there are no curves to draw.")
     figure, (losses, accuracies, rates) = _figure(8.0, 9.0, 3, height_ratios=(3, 3, 1.4))
     _draw(losses, log, "loss", "training (augmented)", _BLUE)
     _draw(losses, log, "validation_loss", "validation", _ORANGE)
@@ -121,20 +119,13 @@ def write_image_grid(images: np.ndarray, titles: Sequence[str], path: Path) -> N
     """Writes a PNG of images, about as many across as down, each with a caption above.
 
     Args:
-        images: [N, H, W, 3] uint8, or float with pixels 0–255.
+        images: [N, H, W, 3] uint8, or float with pixels 0–255; N at least 1.
         titles: N captions.
         path: Target.
 
     Raises:
-        InputError: If there are no images, or not one caption for each.
         EnvironmentProblem: If the file cannot be written.
     """
-    if images.ndim != 4 or images.shape[-1] != 3 or not len(images):
-        raise InputError(
-            f"A grid takes images [N, height, width, 3] with N at least 1, not {list(images.shape)}."
-        )
-    if len(images) != len(titles):
-        raise InputError(f"There are {len(titles)} captions for {len(images)} images.")
     if not np.issubdtype(images.dtype, np.uint8):
         images = np.clip(np.rint(images), 0, 255).astype(np.uint8)
     across = math.ceil(math.sqrt(len(images)))
@@ -184,12 +175,6 @@ def _short(name: str) -> str:
 def _columns(name: str) -> int:
     """Returns the width of a name in columns of a terminal: Chinese characters take two."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
-
-
-def _square_root_scale() -> Any:
-    from matplotlib.colors import PowerNorm
-
-    return PowerNorm(0.5, vmin=0, vmax=1)
 
 
 def _write_counts(axes: "Axes", counts: np.ndarray, shares: np.ndarray) -> None:

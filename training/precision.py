@@ -12,11 +12,7 @@ Precision = Literal["float32", "bfloat16"]
 
 @contextlib.contextmanager
 def policy(precision: Precision) -> Iterator[None]:
-    """Within it, layers are made that compute in this precision and hold float32 weights.
-
-    Args:
-        precision: `bfloat16` for Keras's policy `mixed_bfloat16`.
-    """
+    """Within it, layers are made that compute in this precision and hold float32 weights."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     try:
@@ -64,8 +60,10 @@ def best_precision() -> Precision:
             return "bfloat16" if float(device.compute_capability) >= 8 else "float32"
         # XLA's products for processors are slower in bfloat16.
         return "bfloat16" if device.platform == "tpu" else "float32"
-    from training.engines.tensorflow_devices import gpu_capability
+    import tensorflow as tf
 
-    capability = gpu_capability()
-    has_units = processor_has_bfloat16() if capability is None else capability >= (8, 0)
+    has_units = processor_has_bfloat16()
+    for gpu in tf.config.list_physical_devices("GPU")[:1]:
+        details = tf.config.experimental.get_device_details(gpu)
+        has_units = tuple(details.get("compute_capability", (0, 0))) >= (8, 0)
     return "bfloat16" if has_units else "float32"

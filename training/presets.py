@@ -3,7 +3,7 @@
 import dataclasses
 
 from vitsd_export.errors import UsageError
-from vitsd_export.model.config import PRESETS, ModelConfig, preset_config
+from vitsd_export.model.config import PRESETS, ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,21 +27,13 @@ TEACHERS: dict[str, ResidualConfig] = {"resnet9": ResidualConfig()}
 
 
 def config_of(preset: str, *, num_classes: int | None = None) -> Config:
-    """Returns the configuration of a preset.
-
-    Args:
-        preset: A transformer's preset or `resnet9`.
-        num_classes: Number of logits; the preset's own when None.
+    """Returns the configuration of a preset, with another number of logits unless that is None.
 
     Raises:
         UsageError: If there is no such preset.
     """
-    if preset in TEACHERS:
-        config = TEACHERS[preset]
-        return (
-            config if num_classes is None else dataclasses.replace(config, num_classes=num_classes)
-        )
-    if preset not in PRESETS:
-        names = ", ".join([*PRESETS, *TEACHERS])
-        raise UsageError(f"There is no preset {preset!r}. Presets: {names}.")
-    return preset_config(preset, num_classes=num_classes)
+    presets: dict[str, Config] = {**PRESETS, **TEACHERS}
+    if preset not in presets:
+        raise UsageError(f"There is no preset {preset!r}. Presets: {', '.join(presets)}.")
+    config = presets[preset]
+    return config if num_classes is None else dataclasses.replace(config, num_classes=num_classes)

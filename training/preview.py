@@ -1,28 +1,68 @@
-"""Training images as the model sees them."""
+"""The command `python -m training preview`: training images as the model sees them."""
+
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from training.augmentation.draws import draw_epoch
 from training.augmentation.pipeline import augment
-from training.recipes import Recipe
+from training.options import LARGEST_SEED, Changes, DataDir, RecipeName, check_png, tell
+from training.recipes import Recipe, load_recipe, with_changes
 from vitsd_export.data.dataset import ImageDataset
-from vitsd_export.errors import InputError
+from vitsd_export.errors import InputError, UsageError
 
 # A smaller share would be shown as 0 %.
 _SMALLEST_SHARE = 0.005
 
 
+def register(app: typer.Typer) -> None:
+    """Adds the command to an application."""
+    app.command(name="preview")(preview)
+
+
+def preview(
+    out: Annotated[Path, typer.Option("--out", help="PNG file to write.")] = Path("preview.png"),
+    recipe: RecipeName = "quick",
+    set_: Changes = None,
+    data: Annotated[
+        str, typer.Option(help="sample (bundled), cifar10, cifar100, or folder:PATH.")
+    ] = "sample",
+    data_dir: DataDir = None,
+    images: Annotated[int, typer.Option(min=1, max=256, help="Number of images.")] = 40,
+    epoch: Annotated[
+        int, typer.Option(min=1, help="Epoch to show; images are not mixed in the last epochs.")
+    ] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the augmentation.")
+    ] = 0,
+) -> None:
+    """Writes a picture of augmented training images with their labels."""
+    from training.datasets import INPUT_SIZE, load_split
+    from vitsd_export.data.sample import load_sample
+
+    chosen = with_changes(load_recipe(recipe), set_ or [])
+    if epoch > chosen.epochs:
+        raise UsageError(
+            f"The recipe has {chosen.epochs} epochs; --epoch {epoch} is not among them."
+        )
+    check_png("--out", out)
+    if data == "sample":
+        source = load_sample("calibration")
+    else:
+        source = load_split(data, data_dir, "train", size=INPUT_SIZE, seed=seed, tell=tell)
+    from training.plots import write_image_grid
+
+    pixels, captions = augmented_images(chosen, source, images, seed=seed, epoch=epoch - 1)
+    write_image_grid(pixels, captions, out)
+    tell(f"Wrote {out}.")
+
+
 def augmented_images(
     recipe: Recipe, data: ImageDataset, count: int, *, seed: int, epoch: int
 ) -> tuple[np.ndarray, list[str]]:
-    """Augments and mixes the first images of an epoch.
-
-    Args:
-        recipe: Says what is done to them.
-        data: Labelled training images.
-        count: Number of images wanted; no more are given than the epoch has.
-        seed: Seed of the run.
-        epoch: Number of the epoch, from 0.
+    """Augments and mixes the first `count` images, or fewer if there are fewer, of an epoch from 0.
 
     Returns:
         Images [count, size, size, 3] float32, 0–255, and for each a caption: its label, or a line for each

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation import score_logits
-from vitsd_export.errors import InputError
+from training.evaluation import Evaluation, score_logits
 
-CALIBRATION_BINS = 15
+_BINS = 15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,27 +37,19 @@ class ClassReport:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Report:
+class Report(Evaluation):
     """What a classifier scores, in all and class by class.
 
     An image whose logits hold NaN or infinity is unanswered: it counts as wrong in every accuracy, and
     in no column of the confusion matrix, whose row then sums to less than the class's images.
 
     Attributes:
-        images: Number of images.
-        loss: Mean cross-entropy, in nats; NaN or infinite if an image is unanswered.
-        top1: Share of images whose most probable class is the label.
-        top5: Share of images whose label is among the five most probable classes.
         calibration_error: Expected calibration error over the answered images, 0–1; NaN without any.
         unanswered: Number of images whose logits hold NaN or infinity.
         classes: One row a class, in the order of the labels.
         confusion: [classes, classes] int64, images by label (row) and answer (column).
     """
 
-    images: int
-    loss: float
-    top1: float
-    top5: float
     calibration_error: float
     unanswered: int
     classes: tuple[ClassReport, ...]
@@ -83,40 +74,21 @@ class Report:
 
 
 def report_logits(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Report:
-    """Scores answers in all and class by class.
-
-    Of equal logits the lower class is the answer, as in `score_logits`.
+    """Scores answers in all and class by class; of equal logits the lower class is the answer.
 
     Args:
         logits: [N, classes] floats; N at least 1.
         labels: [N] integers.
         class_names: Name of each class, in the order of the logits.
-
-    Raises:
-        InputError: If there are no images, or the shapes or the labels do not fit the classes.
     """
     count = len(class_names)
-    if not len(logits):
-        raise InputError("There are no answers to report on. Give at least one image.")
-    if logits.shape != (len(labels), count):
-        raise InputError(
-            f"There are logits of shape {list(logits.shape)} for {len(labels)} labels of {count} "
-            "classes. Give one row for each image and one column for each class."
-        )
-    if not 0 <= labels.min() <= labels.max() < count:
-        raise InputError(
-            f"Labels run from {labels.min()} to {labels.max()}, but there are {count} classes."
-        )
     score = score_logits(logits, labels)
     answered = np.isfinite(logits).all(axis=1)
     answers = np.argmax(logits[answered], axis=1)
     confusion = np.zeros((count, count), np.int64)
     np.add.at(confusion, (labels[answered], answers), 1)
     return Report(
-        images=score.images,
-        loss=score.loss,
-        top1=score.top1,
-        top5=score.top5,
+        **dataclasses.asdict(score),
         calibration_error=calibration_error(logits[answered], labels[answered]),
         unanswered=int(np.count_nonzero(~answered)),
         classes=_class_reports(confusion, np.bincount(labels, minlength=count), class_names),
@@ -124,10 +96,8 @@ def report_logits(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[
     )
 
 
-def calibration_error(
-    logits: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS
-) -> float:
-    """Returns the expected calibration error.
+def calibration_error(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the expected calibration error, 0–1; NaN without images.
 
     The highest probability of each answer is sorted into bins of equal width, open below and closed
     above; in each the mean of these probabilities is compared with the share of right answers. Guo et
@@ -136,11 +106,6 @@ def calibration_error(
     Args:
         logits: [N, classes] finite floats.
         labels: [N] integers.
-        bins: Number of bins.
-
-    Returns:
-        Mean distance between probability and accuracy, weighted by the images in each bin, 0–1; NaN
-        without images.
     """
     if not len(logits):
         return math.nan
@@ -148,8 +113,8 @@ def calibration_error(
     # The highest probability: its power is 1.
     confidence = 1 / powers.sum(axis=1)
     correct = np.argmax(logits, axis=1) == labels
-    chosen = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gap = np.bincount(chosen, correct - confidence, minlength=bins)
+    chosen = np.clip(np.ceil(confidence * _BINS).astype(np.int64) - 1, 0, _BINS - 1)
+    gap = np.bincount(chosen, correct - confidence, minlength=_BINS)
     return float(np.abs(gap).sum() / len(logits))
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from training.evaluation import evaluate
-from training.hardware import accelerators, hardware, versions
 from training.loop import Trained
 from training.networks import write_network
 from training.rounding import round_to_float16
-from training.speed import device_share
-from training.writing import write_text, writing
+from training.run_files import write_text, writing
+from training.speed import accelerators, device_share, hardware, versions
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.model.config import ModelConfig
 
@@ -46,8 +45,6 @@ def write_result(
         EnvironmentProblem: If a file cannot be written.
     """
     epochs, done = details["recipe"]["epochs"], len(trained.log)
-    if not done:
-        return "Stopped before the first epoch was finished; --resume goes on."
     best = trained.log[trained.best_epoch - 1]
     round_to_float16(trained.model)
     is_finished = done == epochs

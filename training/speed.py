@@ -1,25 +1,56 @@
-"""How fast a run trains, and which share of the device's matrix peak that is."""
+"""What a run ran on, how fast it trains, and which share of the device's matrix peak that is."""
 
+import os
+import platform
+import sys
 import time
 from typing import Any
 
 import keras
+import numpy as np
 
-from training.hardware import accelerators
 from training.precision import Precision
 from vitsd_export.model.config import ModelConfig
 
 _ROUNDS = 5
 
 
-def device_share(config: ModelConfig, precision: Precision, images_per_second: float) -> float:
-    """Returns the share of the measured rate of matrix products that a training speed is.
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that decide a training run."""
+    backend = keras.backend.backend()
+    return {
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        # Keras has imported it. Its distribution may have another name, such as tensorflow-cpu.
+        backend: sys.modules[backend].__version__,
+        "numpy": np.__version__,
+    }
 
-    Args:
-        config: Architecture.
-        precision: In which the products were computed.
-        images_per_second: Images trained a second on one device.
-    """
+
+def hardware() -> str:
+    """Returns accelerators, if any, and processor cores, in words."""
+    cores = f"{os.cpu_count()} CPU cores, {platform.machine()}"
+    names = accelerators()
+    return f"{', '.join(names)}; {cores}" if names else cores
+
+
+def accelerators() -> list[str]:
+    """Returns the names of the accelerators that the backend sees."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+    if backend == "torch":
+        import torch
+
+        return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    names = [str(device) for device in keras.distribution.list_devices()]
+    return [name for name in names if not name.lower().startswith("cpu")]
+
+
+def device_share(config: ModelConfig, precision: Precision, images_per_second: float) -> float:
+    """Returns the share of the measured rate of matrix products that a training speed on one device is."""
     return images_per_second * training_multiply_adds(config) / matmul_rate(precision)
 
 
@@ -45,11 +76,7 @@ def _dense(inputs: int, units: tuple[int, ...]) -> int:
 
 
 def matmul_rate(precision: Precision) -> float:
-    """Measures the multiply-adds a second of a large square matrix product on the first device.
-
-    Args:
-        precision: Of the factors; the sum is float32 on the devices that have matrix units.
-    """
+    """Measures the multiply-adds a second of a large square matrix product on the first device."""
     size = 8192 if accelerators() else 1024
     factor = keras.ops.ones((size, size), dtype=precision)
     best = float("inf")

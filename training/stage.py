@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from rich.progress import Progress
 
 from training.engines import Engine, create_engine
 from training.engines.devices import Devices
@@ -15,10 +16,9 @@ from training.networks import build_for_inference, build_for_training
 from training.optimizer import build_optimizer
 from training.precision import Precision, policy
 from training.presets import Config, ResidualConfig
-from training.progress import EpochDisplay
 from training.recipes import Recipe, Stage
 from training.teaching import Lessons
-from training.transfer import Transfer, freeze_encoder, transfer_weights
+from training.transfer import freeze_encoder, transfer_weights
 from vitsd_export.errors import UsageError, VitsdExportError
 from vitsd_export.model.classifier import NORMALIZATION, set_normalization
 from vitsd_export.model.config import ModelConfig
@@ -56,11 +56,13 @@ class Origin:
         model: Made by `build_classifier(config)`.
         config: Its architecture.
         same_classes: Whether its outputs are the classes that are trained.
+        freeze_encoder: Whether the head alone is trained.
     """
 
     model: keras.Model
     config: ModelConfig
     same_classes: bool = True
+    freeze_encoder: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,14 +74,14 @@ class StageRun:
         program: Training model, optimizer and recipe.
         engine: Runs the steps.
         inference: The same network in float32 without dropout: it is validated and kept.
-        transfer: What was taken over from the origin; None if the weights are random.
+        transfer: What was taken over from the origin, in words; empty if the weights are random.
     """
 
     config: Config
     program: Program
     engine: Engine
     inference: keras.Model
-    transfer: Transfer | None
+    transfer: str
 
 
 def stage_config(config: Config, stage: Stage) -> Config:
@@ -105,7 +107,6 @@ def prepare_stage(
     steps: int,
     statistics: tuple[np.ndarray, np.ndarray],
     origin: Origin | None = None,
-    frozen: bool = False,
 ) -> StageRun:
     """Builds the models and the optimizer of a stage.
 
@@ -117,8 +118,7 @@ def prepare_stage(
         seed: Decides the initial weights.
         steps: Steps in an epoch.
         statistics: Mean and variance of each channel of the training images.
-        origin: Whose weights are taken over.
-        frozen: Whether the encoder keeps its weights.
+        origin: Whose weights are taken over; random ones when None.
     """
     config = stage_config(config, stage)
     keras.utils.set_random_seed(seed)
@@ -126,13 +126,13 @@ def prepare_stage(
         with policy(compute.precision):
             model = build_for_training(config, recipe.regularization)
         set_normalization(model, *statistics)
-        transfer = None
+        transfer = ""
         if origin is not None and isinstance(config, ModelConfig):
             transfer = transfer_weights(
                 origin.model, origin.config, model, config, same_classes=origin.same_classes
             )
-        if frozen:
-            freeze_encoder(model)
+            if origin.freeze_encoder:
+                freeze_encoder(model)
         optimizer = build_optimizer(
             recipe.optimizer,
             epochs=stage.epochs,
@@ -145,18 +145,15 @@ def prepare_stage(
         model.compile(optimizer)
     inference = build_for_inference(config)
     # Those of the origin belong to its weights.
-    layer = model.get_layer(NORMALIZATION)
-    set_normalization(inference, *(_values([layer.adapt_mean, layer.adapt_variance])))
+    set_normalization(inference, *model.get_layer(NORMALIZATION).get_weights()[:2])
     program = Program(model, optimizer, recipe, compute.compile)
     run = StageRun(config, program, create_engine(program, compute.devices), inference, transfer)
     copy_weights(run)
     return run
 
 
-def train_epoch(
-    run: StageRun, lessons: Lessons, epoch: int, display: EpochDisplay
-) -> dict[str, float]:
-    """Trains one epoch (counted from 0); returns its row of the log.
+def train_epoch(run: StageRun, lessons: Lessons, epoch: int, bar: Progress) -> dict[str, float]:
+    """Trains one epoch (counted from 0) and shows its steps on the bar; returns its row of the log.
 
     Raises:
         TrainingDiverged: If the loss or a weight becomes NaN or infinite.
@@ -175,10 +172,11 @@ def train_epoch(
                 f"The loss became {loss} in epoch {epoch + 1}, at step {done} or before."
             )
         speed = images / (time.monotonic() - started)
-        display.steps(
-            epoch * steps + done,
-            f"epoch {epoch + 1}/{recipe.epochs}",
-            f"loss {loss:.3f} top-1 {top1:.3f} {speed:.0f} images/s",
+        bar.update(
+            bar.task_ids[0],
+            completed=epoch * steps + done,
+            description=f"epoch {epoch + 1}/{recipe.epochs}",
+            figures=f"loss {loss:.3f} top-1 {top1:.3f} {speed:.0f} images/s",
         )
         return loss, top1
 
@@ -214,26 +212,12 @@ def train_epoch(
 def copy_weights(run: StageRun) -> None:
     """Puts the training model's weights, averaged where the recipe averages, into the inference model."""
     model, optimizer = run.program.model, run.program.optimizer
-    kept = _values(model.trainable_variables)
+    trained = model.get_weights()
     # A variable that several devices mirror cannot be made an int.
     steps = int(keras.ops.convert_to_numpy(optimizer.iterations))
     averaged = bool(run.program.recipe.optimizer.ema_decay) and steps > 0
     if averaged:
         optimizer.finalize_variable_values(model.trainable_variables)
-    _assign(_state(run.inference), _values(_state(model)))
+    run.inference.set_weights(model.get_weights())
     if averaged:
-        _assign(model.trainable_variables, kept)
-
-
-def _state(model: keras.Model) -> list[keras.Variable]:
-    # Dropouts have a state of their own, which the inference model need not have.
-    return [variable for variable in model.weights if variable.name != "seed_generator_state"]
-
-
-def _values(variables: list[keras.Variable]) -> list[np.ndarray]:
-    return [keras.ops.convert_to_numpy(variable) for variable in variables]
-
-
-def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+        model.set_weights(trained)

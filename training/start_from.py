@@ -57,14 +57,12 @@ class Start:
 
 
 def load_start(location: str | Path, *, preset: str | None = None) -> Start:
-    """Reads a model by the path that every command uses, as one of this package's architecture.
+    """Reads a model from any source that `load_model` takes, as one of this package's architecture.
 
     .keras files, HDF5 files and weights are read on every Keras backend; a SavedModel needs TensorFlow.
-    Keras must have been started (`training.backend.import_keras`).
 
     Args:
-        location: Name of a bundled model, a .keras, .h5 or .weights.h5 file, a SavedModel folder, or
-            `hf://owner/name[@revision]`.
+        location: Where it is.
         preset: Architecture of a file that holds weights alone; other sources tell theirs.
 
     Raises:
@@ -82,7 +80,7 @@ def load_start(location: str | Path, *, preset: str | None = None) -> Start:
         model = _rebuild(loaded.model, config)
     except _OtherArchitecture as difference:
         raise InputError(
-            f"Training cannot start from {loaded.path}: it is no vision transformer of the architecture "
+            f"Training cannot start from {loaded.path}: it is not a vision transformer of the architecture "
             f"that is trained here: {difference}. Give a bundled model, or one that was trained with "
             "python -m training."
         ) from difference

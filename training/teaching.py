@@ -11,7 +11,7 @@ from training.augmentation.draws import Draws, draw_epoch
 from training.batches import Batch, augmented_batches
 from training.precision import Precision, lower_precision
 from training.recipes import Recipe
-from training.writing import writing
+from training.run_files import writing
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.errors import InputError
 from vitsd_export.sources.checkpoint import load_model
@@ -24,19 +24,17 @@ class Teacher:
     Attributes:
         model: Maps [N, size, size, 3] float32 pixels to [N, classes] logits.
         sha256: Digest of its file.
-        name: Its name.
     """
 
     model: keras.Model
     sha256: str
-    name: str
 
 
 def load_teacher(source: str, data: ImageDataset, precision: Precision) -> Teacher:
-    """Reads a teacher from any source that holds a Keras classifier.
+    """Reads a teacher from any source that `load_model` takes.
 
     Args:
-        source: What `load_model` takes.
+        source: Where it is.
         data: Training images, whose size and classes must be the teacher's.
         precision: In what its products are computed.
 
@@ -57,7 +55,7 @@ def load_teacher(source: str, data: ImageDataset, precision: Precision) -> Teach
             f"{data.images.shape[1]}."
         )
     lower_precision(loaded.model, precision)
-    return Teacher(loaded.model, loaded.sha256, loaded.name)
+    return Teacher(loaded.model, loaded.sha256)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,48 +1,21 @@
 """The command `python -m training train`."""
 
+import functools
 import os
 import shlex
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from training.options import LARGEST_SEED, Changes, Data, DataDir, RecipeName
-
-if TYPE_CHECKING:
-    from training.recipes import Recipe
+from training.options import LARGEST_SEED, Changes, Data, DataDir, RecipeName, tell
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to an application."""
     app.command(name="train")(train)
-
-
-def resolve_recipe(
-    name: str,
-    changes: list[str],
-    *,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
-) -> "Recipe":
-    """Returns a recipe by name or path, with the changes of the command line.
-
-    Raises:
-        UsageError: If there is no such recipe or field, or a value is out of its range.
-        InputError: If the recipe is a file that cannot be read.
-    """
-    from training.recipes import load_recipe, with_changes
-
-    shorthands = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "optimizer.learning_rate": learning_rate,
-    }
-    given = [f"{field}={value}" for field, value in shorthands.items() if value is not None]
-    return with_changes(load_recipe(name), [*given, *changes])
 
 
 def train(
@@ -121,11 +94,9 @@ def train(
 
     Ctrl-C loses at most the current epoch. KERAS_BACKEND chooses tensorflow, jax or torch.
     """
-    from rich.console import Console
-
     from training.backend import import_keras
     from training.checkpoint import check_folder, engine_of
-    from training.datasets import INPUT_SIZE, dataset_name, load_datasets
+    from training.datasets import INPUT_SIZE, dataset_name, load_split
     from training.engine_choice import (
         DEFAULT_ENGINE,
         ENGINES,
@@ -135,31 +106,25 @@ def train(
         named_engine,
     )
     from training.presets import config_of
+    from training.recipes import load_recipe, with_changes
     from vitsd_export.errors import UsageError
 
     # Wrong options are told before the data is read and Keras is started.
     if freeze != "none" and start_from is None:
         raise UsageError("--freeze keeps the weights of a trained model: give --start-from, too.")
     config_of(preset)
-    chosen = resolve_recipe(
-        recipe, set_ or [], epochs=epochs, batch_size=batch_size, learning_rate=learning_rate
-    )
+    shorthands = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer.learning_rate": learning_rate,
+    }
+    given = [f"{field}={value}" for field, value in shorthands.items() if value is not None]
+    chosen = with_changes(load_recipe(recipe), [*given, *(set_ or [])])
     name = f"{preset}-{dataset_name(data)}"
     folder = output or Path("runs") / name
     check_folder(folder, resume=resume)
-    console = Console(stderr=True)
-
-    def tell(message: object) -> None:
-        console.print(str(message), soft_wrap=True, markup=False, highlight=False)
-
-    training_set, test_set = load_datasets(
-        data,
-        data_dir,
-        size=INPUT_SIZE,
-        seed=seed,
-        on_skipped=tell,
-        on_message=tell,
-    )
+    load = functools.partial(load_split, data, data_dir, size=INPUT_SIZE, seed=seed, tell=tell)
+    training_set, test_set = load("train"), load("test")
     if train_images is not None:
         training_set = training_set.sample(min(train_images, len(training_set)), seed)
     classes = len(training_set.class_names)
@@ -179,8 +144,7 @@ def train(
     kind = kind or DEFAULT_ENGINE
     os.environ["KERAS_BACKEND"] = kind.backend
     import_keras()
-    from training.engines.cluster import join_cluster
-    from training.engines.devices import limit_threads
+    from training.engines.devices import join_cluster, limit_threads
 
     limit_threads(threads)
     join_cluster()
@@ -209,7 +173,7 @@ def train(
         teacher=teacher,
     )
     try:
-        trained = run(config, chosen, training_set, folder, settings, console=console)
+        trained = run(config, chosen, training_set, folder, settings)
     except KeyboardInterrupt:
         tell("Interrupted; --resume goes on from the last finished epoch.")
         raise typer.Exit(130) from None

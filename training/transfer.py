@@ -1,6 +1,5 @@
 """Takes the weights of a trained vision transformer into one of another grid or other classes."""
 
-import dataclasses
 import math
 
 import keras
@@ -29,33 +28,6 @@ _POSITIONS, _LAST_NORM, _LOGITS = "positions", "norm", "logits"
 _KEYS_A = -0.5
 
 
-@dataclasses.dataclass(frozen=True)
-class Transfer:
-    """Where each part of a model got its weights.
-
-    Attributes:
-        taken: Parts whose weights are those of the source.
-        interpolated: Parts interpolated to another grid.
-        spread: Parts whose weights were shared out among the tokens of another grid.
-        new: Parts that stay as they were initialised.
-    """
-
-    taken: tuple[str, ...]
-    interpolated: tuple[str, ...] = ()
-    spread: tuple[str, ...] = ()
-    new: tuple[str, ...] = ()
-
-    def message(self) -> str:
-        """Returns one paragraph that says all of it; what is empty is left out."""
-        parts = {
-            "Taken over": self.taken,
-            "Interpolated": self.interpolated,
-            "Spread": self.spread,
-            "New": self.new,
-        }
-        return " ".join(f"{what}: {', '.join(names)}." for what, names in parts.items() if names)
-
-
 def transfer_weights(
     source: keras.Model,
     source_config: ModelConfig,
@@ -63,7 +35,7 @@ def transfer_weights(
     target_config: ModelConfig,
     *,
     same_classes: bool,
-) -> Transfer:
+) -> str:
     """Sets a model's weights from those of a trained one; the source stays as it is.
 
     The normalisation statistics are the source's too: its weights were trained on pixels normalised by
@@ -80,7 +52,7 @@ def transfer_weights(
             layer stays new even where the number of classes is equal.
 
     Returns:
-        What was taken over and what is new.
+        What was taken over and what is new, in words.
 
     Raises:
         InputError: If another field than `input_size`, `image_size`, `num_classes` or a dropout rate
@@ -106,26 +78,32 @@ def transfer_weights(
     return _describe(source_config, target_config, fresh_logits=fresh_logits)
 
 
-def _describe(source: ModelConfig, target: ModelConfig, *, fresh_logits: bool) -> Transfer:
+def _describe(source: ModelConfig, target: ModelConfig, *, fresh_logits: bool) -> str:
     old, new = _grid(source), _grid(target)
     blocks = "1 block" if target.depth == 1 else f"{target.depth} blocks"
     taken = ["normalisation statistics", "tokenizer", f"encoder ({blocks})"]
-    interpolated, spread, initialised = [], [], []
+    interpolated, spread, initialised = "", "", ""
     hidden = [f"head layer {index + 1}" for index in range(len(target.head_units))]
     head = hidden if fresh_logits else [*hidden, "logits"]
     if old == new:
         taken.append("position embeddings")
     else:
-        interpolated.append(f"position embeddings ({old}×{old} → {new}×{new})")
+        interpolated = f"position embeddings ({old}×{old} → {new}×{new})"
         # Only the first layer of the head sees the tokens one by one.
         if target.head == "flatten" and head:
-            spread.append(f"{head.pop(0)} ({old**2} → {new**2} tokens)")
+            spread = f"{head.pop(0)} ({old**2} → {new**2} tokens)"
     taken += head
     if fresh_logits:
         counts = source.num_classes, target.num_classes
         changed = f"{counts[1]} other" if counts[0] == counts[1] else f"{counts[0]} → {counts[1]}"
-        initialised.append(f"logits ({changed} classes)")
-    return Transfer(tuple(taken), tuple(interpolated), tuple(spread), tuple(initialised))
+        initialised = f"logits ({changed} classes)"
+    parts = {
+        "Taken over": ", ".join(taken),
+        "Interpolated": interpolated,
+        "Spread": spread,
+        "New": initialised,
+    }
+    return " ".join(f"{what}: {names}." for what, names in parts.items() if names)
 
 
 def _check_alike(source: ModelConfig, target: ModelConfig) -> None:
@@ -214,14 +192,10 @@ def _overlap_matrix(old: int, new: int) -> np.ndarray:
 def freeze_encoder(model: keras.Model) -> None:
     """Leaves only the head trainable: its hidden layers and the logits.
 
-    Frozen are tokenizer, position embeddings, all blocks and the norm after them, by Keras's
-    `layer.trainable = False`. Call it after the model is built and before its optimizer is (the
-    optimizer gets `model.trainable_variables`), and on every model whose `trainable_variables` are paired
-    with this one's. Weights can still be set and are saved in full; dropout and drop path inside the
-    encoder stay active while training.
-
-    Args:
-        model: Made by `build_classifier`.
+    Frozen are tokenizer, position embeddings, all blocks and the norm after them of a model made by
+    `build_classifier`. Call it before the optimizer is built, which gets `model.trainable_variables`.
+    Weights can still be set and are saved in full; dropout and drop path inside the encoder stay active
+    while training.
     """
     for layer in model.layers:
         layer.trainable = False

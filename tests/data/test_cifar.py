@@ -23,13 +23,13 @@ from tests.support.cifar_layouts import (
     write_cifar100_pickles,
     write_parquet,
 )
-from vitsd_export.data.cifar import detect_cifar, load_cifar
+from vitsd_export.data.cifar import load_cifar
+from vitsd_export.data.detection import detect_cifar
 from vitsd_export.data.labels import (
     CIFAR10_CLASSES,
-    CIFAR100_COARSE_CLASSES,
     CIFAR100_FINE_CLASSES,
 )
-from vitsd_export.errors import InputError, UsageError
+from vitsd_export.errors import InputError
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
@@ -224,13 +224,6 @@ def test_cifar100_is_read_exactly_in_every_layout(
     np.testing.assert_array_equal(dataset.labels, cifar100_rows[split][1])
     assert dataset.class_names == CIFAR100_FINE_CLASSES
     assert detect_cifar(tmp_path) == ("cifar100",)
-    if layout == "parquet label":
-        with pytest.raises(InputError, match="no column coarse_label"):
-            load_cifar("cifar100", split, tmp_path, coarse=True)
-        return
-    coarse = load_cifar("cifar100", split, tmp_path, coarse=True)
-    np.testing.assert_array_equal(coarse.labels, cifar100_rows[split][1] // 5)
-    assert coarse.class_names == CIFAR100_COARSE_CLASSES
 
 
 def test_cifar100_pickles_are_known_by_meta_under_any_folder_name(
@@ -325,7 +318,7 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
 
 def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cifar-10-python.tar.gz").touch()
-    with pytest.raises(InputError, match=r"cifar-10-python\.tar\.gz is a file, but no tarball"):
+    with pytest.raises(InputError, match=r"cifar-10-python\.tar\.gz is a file, but not a tarball"):
         load_cifar("cifar10", "train", tmp_path / "cifar-10-python.tar.gz")
 
 
@@ -340,15 +333,6 @@ def test_other_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not hold CIFAR") as caught:
         load_cifar("cifar10", "train", tmp_path)
     assert str(tmp_path) in str(caught.value)
-
-
-def test_unknown_names_are_usage_errors(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="mnist"):
-        load_cifar("mnist", "train", tmp_path)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="val"):
-        load_cifar("cifar10", "val", tmp_path)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="no coarse labels"):
-        load_cifar("cifar10", "train", tmp_path, coarse=True)
 
 
 def test_missing_batch_is_refused(tmp_path: Path, cifar10_rows: Rows2) -> None:
@@ -578,10 +562,7 @@ def test_real_cifar10_is_the_same_in_every_layout(
 
 
 @pytest.mark.parametrize("layout", ["binary", "tarball", "tarball of binary"])
-@pytest.mark.parametrize("coarse", [False, True])
-def test_real_cifar100_is_the_same_in_every_layout(
-    tmp_path: Path, layout: str, coarse: bool
-) -> None:
+def test_real_cifar100_is_the_same_in_every_layout(tmp_path: Path, layout: str) -> None:
     pickles = SHARED / "cifar-100-python"
     if not pickles.is_dir():
         pytest.skip("the real data is not here")
@@ -590,31 +571,12 @@ def test_real_cifar100_is_the_same_in_every_layout(
     else:
         fine = [load_cifar("cifar100", split, pickles) for split in SPLITS]
         rows = [(part.images, part.labels) for part in fine]
-        superclasses = {
-            split: load_cifar("cifar100", split, pickles, coarse=True).labels for split in SPLITS
-        }
-        found = write_cifar100_binary(tmp_path, *rows, coarse=superclasses)  # type: ignore[arg-type]
+        found = write_cifar100_binary(tmp_path, *rows)  # type: ignore[arg-type]
     if layout == "tarball of binary":
         found = pack(found, tmp_path / "root" / "cifar-100-binary.tar.gz").parent
     for split in SPLITS:
-        expected = load_cifar("cifar100", split, pickles, coarse=coarse)
-        assert load_cifar("cifar100", split, found, coarse=coarse).sha256() == expected.sha256()
-
-
-def test_real_cifar100_agrees_between_fine_and_coarse_labels() -> None:
-    folder = SHARED / "cifar-100-python"
-    if not folder.is_dir():
-        pytest.skip("the real data is not here")
-    fine = load_cifar("cifar100", "test", folder)
-    coarse = load_cifar("cifar100", "test", folder, coarse=True)
-    assert fine.labels is not None
-    assert coarse.labels is not None
-    names = {
-        (fine.class_names[low], coarse.class_names[high])
-        for low, high in zip(fine.labels.tolist(), coarse.labels.tolist(), strict=True)
-    }
-    assert len(names) == len(set(fine.labels.tolist())), "a class has two superclasses"
-    assert ("maple_tree", "trees") in names
+        expected = load_cifar("cifar100", split, pickles)
+        assert load_cifar("cifar100", split, found).sha256() == expected.sha256()
 
 
 def test_unreadable_folder_is_refused(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.support.cifar_layouts import encode, random_images
-from vitsd_export.data.image_folder import find_image_files, find_split, load_image_folder
-from vitsd_export.errors import InputError, UsageError
+from vitsd_export.data.image_folder import find_image_files, find_split
+from vitsd_export.errors import InputError
 
 
 def write_images(folder: Path, names: list[str], *, seed: int = 0, size: int = 8) -> np.ndarray:
@@ -21,7 +21,7 @@ def write_images(folder: Path, names: list[str], *, seed: int = 0, size: int = 8
 
 def test_flat_folder_has_no_labels(tmp_path: Path) -> None:
     images = write_images(tmp_path / "pictures", ["b.png", "a.PNG", "c.jpeg"])
-    dataset = load_image_folder(tmp_path / "pictures", 8)
+    dataset = find_image_files(tmp_path / "pictures").read(8)
     np.testing.assert_array_equal(dataset.images, images)
     assert dataset.labels is None
     assert dataset.class_names == ()
@@ -33,7 +33,7 @@ def test_subfolders_are_classes_in_sorted_order(tmp_path: Path) -> None:
     dogs = write_images(tmp_path / "dog", ["1.png", "2.png"], seed=1)
     cats = write_images(tmp_path / "cat", ["1.png"], seed=2)
     (tmp_path / "bird").mkdir()
-    dataset = load_image_folder(tmp_path, 8)
+    dataset = find_image_files(tmp_path).read(8)
     np.testing.assert_array_equal(dataset.images, np.concatenate([cats, dogs]))
     assert dataset.class_names == ("bird", "cat", "dog")
     assert dataset.labels is not None
@@ -54,7 +54,7 @@ def test_hidden_and_other_files_are_ignored(tmp_path: Path) -> None:
 def test_images_of_any_size_are_resized(tmp_path: Path) -> None:
     (tmp_path / "wide.png").write_bytes(encode(np.full((10, 50, 3), 7, np.uint8)))
     (tmp_path / "tall.png").write_bytes(encode(np.full((90, 20, 3), 9, np.uint8)))
-    dataset = load_image_folder(tmp_path, 32)
+    dataset = find_image_files(tmp_path).read(32)
     np.testing.assert_array_equal(dataset.images[0], np.full((32, 32, 3), 9))
     np.testing.assert_array_equal(dataset.images[1], np.full((32, 32, 3), 7))
 
@@ -62,12 +62,9 @@ def test_images_of_any_size_are_resized(tmp_path: Path) -> None:
 def test_limit_takes_evenly_from_all_classes(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         write_images(tmp_path / name, [f"{index}.png" for index in range(4)])
-    dataset = load_image_folder(tmp_path, 8, limit=6)
-    assert dataset.labels is not None
-    assert dataset.labels.tolist() == [0, 0, 1, 1, 2, 2]
-    assert len(load_image_folder(tmp_path, 8, limit=100)) == 12
-    with pytest.raises(UsageError):
-        load_image_folder(tmp_path, 8, limit=0)
+    files = find_image_files(tmp_path)
+    assert files.spread(6).labels == (0, 0, 1, 1, 2, 2)
+    assert len(files.spread(100).paths) == 12
 
 
 def test_sample_of_files_is_the_sample_of_images(tmp_path: Path) -> None:
@@ -84,16 +81,16 @@ def test_folder_without_images_is_refused(tmp_path: Path, content: list[str]) ->
         (tmp_path / name).touch()
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="has no images") as caught:
-        load_image_folder(tmp_path, 32)
+        find_image_files(tmp_path).read(32)
     assert str(tmp_path) in str(caught.value)
 
 
 def test_missing_folder_and_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There is no folder"):
-        load_image_folder(tmp_path / "nowhere", 32)
+        find_image_files(tmp_path / "nowhere").read(32)
     write_images(tmp_path, ["a.png"])
     with pytest.raises(InputError, match=r"a\.png is a file"):
-        load_image_folder(tmp_path / "a.png", 32)
+        find_image_files(tmp_path / "a.png").read(32)
 
 
 def test_unreadable_images_are_named(tmp_path: Path) -> None:
@@ -101,7 +98,7 @@ def test_unreadable_images_are_named(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(encode(random_images(1, 0)[0])[:200])
     (tmp_path / "text.jpg").write_bytes(b"hello")
     with pytest.raises(InputError, match="2 of the 3 images") as caught:
-        load_image_folder(tmp_path, 8)
+        find_image_files(tmp_path).read(8)
     assert "cut.png is truncated" in str(caught.value)
     assert "text.jpg is in none of the formats" in str(caught.value)
     assert "good.png" not in str(caught.value)
@@ -111,21 +108,21 @@ def test_many_unreadable_images_are_counted(tmp_path: Path) -> None:
     for index in range(8):
         (tmp_path / f"{index}.png").write_bytes(b"hello")
     with pytest.raises(InputError, match=r"8 of the 8 images .*4\.png .* And 3 more\.$"):
-        load_image_folder(tmp_path, 8)
+        find_image_files(tmp_path).read(8)
 
 
 def test_images_that_do_not_fit_into_memory_are_refused(tmp_path: Path) -> None:
     write_images(tmp_path, ["a.png"])
     for size in (10**7, 10**12):
         with pytest.raises(InputError, match=f"1 images of {size}×{size} pixels .* do not fit"):
-            load_image_folder(tmp_path, size)
+            find_image_files(tmp_path).read(size)
 
 
 def test_images_beside_classes_are_refused(tmp_path: Path) -> None:
     write_images(tmp_path, ["a.png"])
     write_images(tmp_path / "cat", ["a.png"])
     with pytest.raises(InputError, match=r"both directly \(a\.png\) and in subfolders"):
-        load_image_folder(tmp_path, 8)
+        find_image_files(tmp_path).read(8)
 
 
 @pytest.mark.parametrize("nested", ["", "cat"])
@@ -133,7 +130,7 @@ def test_splits_are_not_taken_for_classes(tmp_path: Path, nested: str) -> None:
     for split in ("test", "train"):
         write_images(tmp_path / split / nested, ["a.png"])
     with pytest.raises(InputError, match=r"\(test, train\) are splits, not classes"):
-        load_image_folder(tmp_path, 8)
+        find_image_files(tmp_path).read(8)
     assert find_split(tmp_path, "train") == tmp_path / "train"
     assert find_split(tmp_path, "val") is None
 

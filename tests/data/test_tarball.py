@@ -144,7 +144,7 @@ def test_links_and_devices_are_not_read(
     training = with_data(f"{FOLDER}/data_batch_1.bin", bytes(3073))
     for link in (str(secret), "data_batch_1.bin"):
         path = write(training, member(TEST_BATCH, kind=kind, link=link), END)
-        with pytest.raises(InputError, match=r"test_batch\.bin in .*gz is no plain file"):
+        with pytest.raises(InputError, match=r"test_batch\.bin in .*gz is not a regular file"):
             load_cifar("cifar10", "test", path)
     with pytest.raises(InputError, match="does not hold CIFAR"):
         load_cifar("cifar10", "test", write(member(TEST_BATCH, kind=kind, link=link), END))
@@ -155,7 +155,7 @@ def test_sparse_file_is_not_read(write: Callable[..., Path]) -> None:
     header[483:495] = b"77777777777\0"
     header[148:156] = b"        "
     header[148:156] = b"%06o\0 " % sum(header)
-    with pytest.raises(InputError, match="no plain file"):
+    with pytest.raises(InputError, match="not a regular file"):
         load_cifar("cifar10", "test", write(bytes(header), END))
 
 
@@ -227,7 +227,7 @@ def test_other_file_is_not_a_tarball(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "cifar-10-python.tar.gz"
     path.write_bytes(content)
     assert not is_tarball(path)
-    with pytest.raises(InputError, match="is a file, but no tarball"):
+    with pytest.raises(InputError, match="is a file, but not a tarball"):
         load_cifar("cifar10", "test", path)
 
 

@@ -398,7 +398,7 @@ def test_an_output_with_a_position_for_each_token_fails(save: Save) -> None:
     image = keras.Input((8, 8, 3))
     tokens = keras.layers.Dense(3)(keras.layers.Reshape((64, 3))(image))
     message = refusal(save(keras.Model(image, tokens)))
-    assert "answers with shape (None, 64, 3)" in message
+    assert "has an output of shape (None, 64, 3)" in message
 
 
 def test_a_model_that_was_never_built_fails(save: Save) -> None:

@@ -138,7 +138,9 @@ def test_a_revision_that_is_not_there_is_told(hub: Hub) -> None:
 
 
 def test_a_repository_that_is_not_there_is_told(hub: Hub) -> None:
-    with pytest.raises(InputError, match="is no model on the Hugging Face hub, or it is private"):
+    with pytest.raises(
+        InputError, match="is not a model on the Hugging Face hub, or it is private"
+    ):
         locate("hf://somebody/else")
 
 

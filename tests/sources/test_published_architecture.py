@@ -11,11 +11,12 @@ from tests.support.legacy_models import NARROW, PUBLISHED
 from tests.support.source_tensors import hyperparameters, random_tensors, shapes
 from vitsd_export.model.config import preset_config
 from vitsd_export.sources.published_architecture import (
+    NamedTensor,
     OtherWeights,
+    Tensors,
     map_weights,
     read_config,
 )
-from vitsd_export.sources.tensors import NamedTensor, Tensors
 
 
 def test_the_published_shapes_are_those_of_the_preset() -> None:

@@ -138,15 +138,12 @@ def write_cifar10_binary(folder: Path, train: Rows, test: Rows) -> Path:
     return target
 
 
-def write_cifar100_binary(
-    folder: Path, train: Rows, test: Rows, *, coarse: dict[str, np.ndarray] | None = None
-) -> Path:
-    """Writes `cifar-100-binary` into `folder`; a coarse label is a fine one // 5 unless given."""
+def write_cifar100_binary(folder: Path, train: Rows, test: Rows) -> Path:
+    """Writes `cifar-100-binary` into `folder`; a coarse label is a fine one // 5."""
     target = folder / "cifar-100-binary"
     target.mkdir(parents=True)
     for name, (images, labels) in (("train", train), ("test", test)):
-        superclasses = labels // 5 if coarse is None else coarse[name]
-        (target / f"{name}.bin").write_bytes(_binary_rows(images, superclasses, labels))
+        (target / f"{name}.bin").write_bytes(_binary_rows(images, labels // 5, labels))
     _write_names(target / "fine_label_names.txt", CIFAR100_FINE_CLASSES)
     _write_names(target / "coarse_label_names.txt", CIFAR100_COARSE_CLASSES)
     return target

@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.keras_models import convolutional_network
 from tests.support.legacy_models import NARROW, Legacy, train_legacy
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS
 from vitsd_export.errors import InputError
-from vitsd_export.sources.damage import UNREADABLE_ERRORS
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from vitsd_export.model.config import ModelConfig
-from vitsd_export.sources.tensors import NamedTensor, Tensors
+from vitsd_export.sources.published_architecture import NamedTensor, Tensors
 
 
 def shapes(config: dict[str, Any]) -> Iterator[tuple[int, ...]]:

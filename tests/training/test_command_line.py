@@ -371,7 +371,7 @@ def test_a_backend_that_is_not_there_ends_with_5(cifar10: Path, tmp_path: Path) 
     options = ["--data-dir", cifar10, "--output", tmp_path / "run"]
     finished = run_module(*options, KERAS_BACKEND="theano")
     assert finished.returncode == 5
-    assert finished.stderr.startswith("error: KERAS_BACKEND is theano, on which nothing is trained")
+    assert finished.stderr.startswith("error: KERAS_BACKEND is theano, which cannot train")
     assert "Traceback" not in finished.stderr
 
 

@@ -1,6 +1,7 @@
 """Data sets that the command line names."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -9,13 +10,25 @@ import pytest
 from PIL import Image
 
 from tests.support.cifar_layouts import write_cifar10_binary, write_cifar10_pickles, write_parquet
-from training.datasets import dataset_name, load_datasets, load_split
-from vitsd_export.data.folder_split import SkippedImages
+from training.datasets import dataset_name, load_split
+from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.errors import InputError, UsageError
 
 
-def no_skipped(skipped: SkippedImages) -> None:
-    raise AssertionError(str(skipped))
+def nothing_is_told(message: str) -> None:
+    raise AssertionError(message)
+
+
+def load_both(
+    data: str,
+    data_dir: Path | None,
+    *,
+    size: int,
+    seed: int,
+    tell: Callable[[str], None] = nothing_is_told,
+) -> tuple[ImageDataset, ImageDataset]:
+    train = load_split(data, data_dir, "train", size=size, seed=seed, tell=tell)
+    return train, load_split(data, data_dir, "test", size=size, seed=seed, tell=tell)
 
 
 @pytest.fixture
@@ -33,7 +46,7 @@ def pets(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_split_and_labelled_by_its_subfolders(pets: Path) -> None:
-    train, test = load_datasets(f"folder:{pets}", None, size=16, seed=3, on_skipped=no_skipped)
+    train, test = load_both(f"folder:{pets}", None, size=16, seed=3)
     assert (len(train), len(test)) == (36, 4)
     for data in (train, test):
         assert data.class_names == ("cat", "dog")
@@ -47,11 +60,12 @@ def test_images_that_cannot_be_read_are_told(pets: Path) -> None:
     for index in range(20, 60):
         Image.new("RGB", (8, 8), (0, index, 0)).save(pets / "cat" / f"{index}.png")
     (pets / "cat" / "broken.png").write_bytes(b"no picture")
-    told: list[SkippedImages] = []
-    train, test = load_datasets(f"folder:{pets}", None, size=16, seed=3, on_skipped=told.append)
+    told: list[str] = []
+    train, test = load_both(f"folder:{pets}", None, size=16, seed=3, tell=told.append)
     assert len(train) + len(test) == 80
-    assert [len(skipped.problems) for skipped in told] == [1]
-    assert "broken.png" in str(told[0])
+    (message,) = told
+    assert message.startswith("Left out: 1 of the ")
+    assert "broken.png" in message
 
 
 def test_cifar_comes_from_its_folder(tmp_path: Path) -> None:
@@ -62,7 +76,7 @@ def test_cifar_comes_from_its_folder(tmp_path: Path) -> None:
         return images, np.arange(count) % 10
 
     folder = write_cifar10_pickles(tmp_path, rows(50), rows(10))
-    train, test = load_datasets("cifar10", folder, size=32, seed=0, on_skipped=no_skipped)
+    train, test = load_both("cifar10", folder, size=32, seed=0)
     assert (len(train), len(test)) == (50, 10)
     assert (train.split, test.split) == ("train", "test")
 
@@ -72,15 +86,15 @@ def test_cifar_comes_in_the_size_of_the_model(tmp_path: Path) -> None:
     red[..., 0] = 200
     rows = (red, np.arange(20) % 10)
     folder = write_cifar10_pickles(tmp_path, rows, rows)
-    data = load_split("cifar10", folder, "test", size=48, seed=0, on_skipped=no_skipped)
+    data = load_split("cifar10", folder, "test", size=48, seed=0, tell=nothing_is_told)
     assert data.images.shape == (20, 48, 48, 3)
     assert (data.images == [200, 0, 0]).all()
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_one_split_is_that_of_both(split: Literal["train", "test"], pets: Path) -> None:
-    both = load_datasets(f"folder:{pets}", None, size=16, seed=3, on_skipped=no_skipped)
-    one = load_split(f"folder:{pets}", None, split, size=16, seed=3, on_skipped=no_skipped)
+    both = load_both(f"folder:{pets}", None, size=16, seed=3)
+    one = load_split(f"folder:{pets}", None, split, size=16, seed=3, tell=nothing_is_told)
     assert one.sha256() == both[split == "test"].sha256()
     assert one.split == split
 
@@ -90,7 +104,7 @@ def test_no_images_are_no_data_set(tmp_path: Path) -> None:
     (tmp_path / "dog").mkdir()
     (tmp_path / "dog" / "notes.txt").write_text("no picture")
     with pytest.raises(InputError, match="has no images"):
-        load_datasets(f"folder:{tmp_path}", None, size=16, seed=0, on_skipped=no_skipped)
+        load_both(f"folder:{tmp_path}", None, size=16, seed=0)
 
 
 def test_more_than_5_percent_that_cannot_be_read_are_refused(pets: Path) -> None:
@@ -98,7 +112,7 @@ def test_more_than_5_percent_that_cannot_be_read_are_refused(pets: Path) -> None
         for index in range(2):
             (pets / name / f"{index}.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"of the \d+ images .* More than 5%") as caught:
-        load_datasets(f"folder:{pets}", None, size=16, seed=3, on_skipped=lambda _: None)
+        load_both(f"folder:{pets}", None, size=16, seed=3, tell=lambda _: None)
     assert "cat/0.png" in str(caught.value) or "cat/1.png" in str(caught.value)
 
 
@@ -121,24 +135,24 @@ def test_labels_out_of_range_are_refused(layout: str, label: int, tmp_path: Path
         # A byte has no -1: it is 255.
         write_cifar10_binary(tmp_path, (images, good), (images, bad % 256))
     with pytest.raises(InputError, match="label"):
-        load_datasets("cifar10", tmp_path, size=32, seed=0, on_skipped=no_skipped)
+        load_both("cifar10", tmp_path, size=32, seed=0)
 
 
 @pytest.mark.parametrize("data", ["cifar11", "folder:", "", "Folder:x"])
 def test_an_unknown_data_set_is_refused(data: str) -> None:
     with pytest.raises(UsageError, match="cifar10, cifar100 or folder:PATH"):
-        load_datasets(data, None, size=32, seed=0, on_skipped=no_skipped)
+        load_both(data, None, size=32, seed=0)
 
 
 def test_a_folder_needs_no_data_dir(pets: Path) -> None:
     with pytest.raises(UsageError, match="--data-dir"):
-        load_datasets(f"folder:{pets}", pets, size=32, seed=0, on_skipped=no_skipped)
+        load_both(f"folder:{pets}", pets, size=32, seed=0)
 
 
 def test_one_class_is_no_data_set(pets: Path) -> None:
     shutil.rmtree(pets / "dog")
     with pytest.raises(InputError, match="class"):
-        load_datasets(f"folder:{pets}", None, size=32, seed=0, on_skipped=no_skipped)
+        load_both(f"folder:{pets}", None, size=32, seed=0)
 
 
 def test_names(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

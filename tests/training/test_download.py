@@ -19,7 +19,7 @@ from tests.support.cifar_layouts import (
 )
 from tests.support.processes import run_python
 from training import download
-from training.datasets import load_datasets, load_split
+from training.datasets import load_split
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.errors import EnvironmentProblem, InputError
 
@@ -64,8 +64,8 @@ def fail_with(error: Exception, before: Callable[[], None] = lambda: None) -> Ca
 
 
 def load(name: str, told: list[str] | None = None, **options: Any) -> ImageDataset:
-    on_message = [].append if told is None else told.append
-    arguments = {"size": 32, "seed": 0, "on_skipped": print, "on_message": on_message, **options}
+    tell = [].append if told is None else told.append
+    arguments = {"size": 32, "seed": 0, "tell": tell, **options}
     return load_split(name, arguments.pop("data_dir", None), "test", **arguments)
 
 
@@ -74,8 +74,9 @@ def test_a_missing_data_set_is_fetched_once(
     name: str, cache: Path, fetched: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     told: list[str] = []
-    train, test = load_datasets(
-        name, None, size=32, seed=0, on_skipped=print, on_message=told.append
+    train, test = (
+        load_split(name, None, split, size=32, seed=0, tell=told.append)
+        for split in ("train", "test")
     )
     np.testing.assert_array_equal(train.images, TRAIN[0])
     np.testing.assert_array_equal(test.images, TEST[0])
@@ -242,7 +243,7 @@ def test_without_a_network_the_program_ends_with_5(tmp_path: Path) -> None:
         "from training.datasets import load_split\n"
         "from vitsd_export.errors import EnvironmentProblem\n"
         "try:\n"
-        "    load_split('cifar100', None, 'test', size=32, seed=0, on_skipped=print)\n"
+        "    load_split('cifar100', None, 'test', size=32, seed=0, tell=lambda _: None)\n"
         "except EnvironmentProblem as error:\n"
         "    print(error.exit_code, error)\n"
     )
@@ -273,5 +274,5 @@ def test_the_names_are_those_keras_uses(monkeypatch: pytest.MonkeyPatch, tmp_pat
         assert options["extract"] is True
         # A digest: a part of a file would be trusted otherwise.
         assert len(options["file_hash"]) == 64
-        assert options["origin"].endswith(f"/{download._ARCHIVES[name]}")  # type: ignore[index]
-        assert options["fname"] == download._KERAS_FOLDERS[name]  # type: ignore[index]
+        assert options["origin"].endswith(f"/{download._ORIGINALS[name].tarball}.tar.gz")  # type: ignore[index]
+        assert options["fname"] == download._own_files(name)[0].name  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ _TRAIN = """
 import dataclasses, json, os, sys
 from pathlib import Path
 folder, runs = Path(sys.argv[1]), json.loads(sys.argv[2])
-from training.engines.cluster import join_cluster
+from training.engines.devices import join_cluster
 join_cluster()
 import keras
 if keras.backend.backend() == "tensorflow" and "TF_CONFIG" not in os.environ:

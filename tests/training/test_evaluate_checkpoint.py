@@ -187,9 +187,9 @@ def test_other_numbers_of_classes_are_refused() -> None:
     with pytest.raises(InputError) as caught:
         match_classes(data, loaded(("ape", "bee", "cow")))
     message = str(caught.value)
-    assert "m.keras tells 3 classes apart: ape, bee, cow, but" in message
+    assert "m.keras has 3 classes: ape, bee, cow, but" in message
     assert "folder x has 4: ape, bee, cow and 1 more" in message
-    with pytest.raises(InputError, match="tells 2 classes apart, but"):
+    with pytest.raises(InputError, match="has 2 classes, but"):
         match_classes(data, loaded(None, classes=2))
 
 
@@ -202,7 +202,7 @@ def test_other_names_of_classes_are_refused() -> None:
 def test_cifar100_is_refused_by_a_model_of_cifar10(tmp_path: Path) -> None:
     images = np.zeros((5, 32, 32, 3), np.uint8)
     folder = write_cifar100_pickles(tmp_path, (images, np.arange(5)), (images, np.arange(5)))
-    with pytest.raises(InputError, match=r"10 classes apart: airplane.* 100: apple"):
+    with pytest.raises(InputError, match=r"10 classes: airplane.* 100: apple"):
         evaluate_checkpoint(BUNDLED, "cifar100", data_dir=folder)
 
 
@@ -216,7 +216,7 @@ def test_a_folder_is_split_as_the_checkpoint_was_trained(
     path = tmp_path / "small.keras"
     write_model(small_transformer(), small_config(), path, card)
     data = f"folder:{image_folder}"
-    held_out = load_split(data, None, "test", size=32, seed=7, on_skipped=print)
+    held_out = load_split(data, None, "test", size=32, seed=7, tell=print)
     assert held_out.labels is not None
     # The same images, not only as many: their confusion matrix has the same entries.
     for options in ({}, {"seed": 7}):
@@ -267,7 +267,7 @@ def test_validation_is_what_the_training_held_out(cifar10: Path, tmp_path: Path)
 def test_validation_of_a_model_that_tells_nothing_is_refused(
     cifar10: Path, small_model: Path
 ) -> None:
-    with pytest.raises(UsageError, match="does not tell which images its training held out"):
+    with pytest.raises(UsageError, match="does not record which images its training held out"):
         evaluate_checkpoint(small_model, "cifar10", data_dir=cifar10, split="validation")
 
 
@@ -344,7 +344,7 @@ def test_the_command_prints_tables(cifar10: Path, capsys: pytest.CaptureFixture[
         (["--data", "mnist"], UsageError, "not 'mnist'"),
         (["--confusion", "x.jpg"], UsageError, "must end in .png"),
         (["--confusion", "missing/x.png"], InputError, "does not exist"),
-        (["--data", "folder:x", "--data-dir", "y"], UsageError, "--data-dir goes with"),
+        (["--data", "folder:x", "--data-dir", "y"], UsageError, "--data-dir is for"),
         (["--preset", "vit-tiny"], UsageError, "holds its own architecture"),
     ],
 )

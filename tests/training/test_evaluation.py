@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.processes import run_python
 from tests.support.training_parts import small_config, small_data
 from training.evaluation import evaluate, predict_logits, score_logits
-from vitsd_export.errors import InputError, UsageError
+from vitsd_export.errors import InputError
 from vitsd_export.model.classifier import build_classifier
 
 
@@ -64,8 +64,7 @@ def test_every_image_is_scored_by_the_model() -> None:
     logits = keras.ops.convert_to_numpy(model(data.images.astype(np.float32)))
     assert data.labels is not None
     expected = score_logits(logits.astype(np.float64), data.labels)
-    # The last batch is smaller than the others.
-    score = evaluate(model, data, batch_size=4)
+    score = evaluate(model, data)
     assert score.images == 11
     assert dataclasses.astuple(score) == pytest.approx(dataclasses.astuple(expected), abs=1e-5)
 
@@ -79,25 +78,21 @@ def test_images_without_labels_fail() -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "multiple_of", "shapes"),
+    ("batch_size", "shapes"),
     [
-        (4, None, [4, 4, 4]),
-        (4, 3, [6, 6]),
-        (5, 5, [5, 5, 5]),
-        (1, 1, [1] * 11),
+        (4, [4, 4, 4]),
+        (5, [5, 5, 5]),
+        (1, [1] * 11),
         # Fewer images than a batch: no more are computed than needed.
-        (250, None, [11]),
-        (250, 4, [12]),
+        (250, [11]),
     ],
 )
-def test_all_batches_have_one_shape(
-    batch_size: int, multiple_of: int | None, shapes: list[int]
-) -> None:
+def test_all_batches_have_one_shape(batch_size: int, shapes: list[int]) -> None:
     model = build_classifier(small_config())
     images = small_data(count=11).images
     expected = keras.ops.convert_to_numpy(model(images.astype(np.float32)))
     with mock.patch.object(model, "predict_on_batch", wraps=model.predict_on_batch) as predict:
-        logits = predict_logits(model, images, batch_size, multiple_of=multiple_of)
+        logits = predict_logits(model, images, batch_size)
     batches = [call.args[0] for call in predict.call_args_list]
     assert [len(batch) for batch in batches] == shapes
     assert all(batch.dtype == np.float32 for batch in batches)
@@ -121,20 +116,12 @@ def test_pixels_may_be_floats() -> None:
     )
 
 
-@pytest.mark.parametrize(("batch_size", "multiple_of"), [(0, None), (-3, 1), (4, 0)])
-def test_sizes_below_1_are_usage_errors(batch_size: int, multiple_of: int | None) -> None:
-    model = build_classifier(small_config())
-    with pytest.raises(UsageError, match="1 image or more"):
-        predict_logits(model, small_data().images, batch_size, multiple_of=multiple_of)
-
-
 # Two devices have to be asked for before the backend starts.
 _ON_DEVICES = """
 import contextlib, json, sys
 import keras
 import numpy as np
 from training.evaluation import predict_logits
-from vitsd_export.errors import UsageError
 
 scope = contextlib.nullcontext()
 if keras.backend.backend() == "tensorflow" and int(sys.argv[1]) == 2:
@@ -157,14 +144,9 @@ sizes = []
 plain = model.predict_on_batch
 model.predict_on_batch = lambda batch: sizes.append(getattr(batch, "shape", ())) or plain(batch)
 errors = [np.abs(predict_logits(model, images, size) - expected).max() for size in (3, 4, 50)]
-try:
-    predict_logits(model, images, 3, multiple_of=3)
-    refused = False
-except UsageError:
-    refused = True
 sizes = [list(size) for size in sizes]
 tf_is_there = "tensorflow" in sys.modules
-print(json.dumps({"error": max(errors), "sizes": sizes, "refused": refused, "tf": tf_is_there}))
+print(json.dumps({"error": max(errors), "sizes": sizes, "tf": tf_is_there}))
 """
 
 
@@ -183,8 +165,7 @@ def test_backends_and_devices_answer_alike(backend: str, devices: int) -> None:
     outcome = json.loads(shown.splitlines()[-1])
     assert outcome["error"] < 1e-2
     assert outcome["tf"] == (backend == "tensorflow")
-    # Batches of 3 do not divide by two devices.
-    assert outcome["refused"] == (devices == 2)
     if backend != "tensorflow":
+        # Batches of 3 do not divide by two devices.
         first = outcome["sizes"][0][0]
         assert first == (4 if devices == 2 else 3)

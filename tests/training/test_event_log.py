@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.processes import run_python
-from training.event_log import FOLDER, EventLog
+from training.event_log import FOLDER, event_log
 from vitsd_export.errors import EnvironmentProblem
 
 ROWS: list[dict[str, float]] = [
@@ -72,35 +72,35 @@ def expected(rows: list[dict[str, float]]) -> list[tuple[int, dict[str, float]]]
 
 
 def test_every_column_is_a_scalar_by_epoch(tmp_path: Path) -> None:
-    with EventLog(tmp_path) as log:
+    with event_log(tmp_path, []) as log:
         for row in ROWS:
-            log.write(row)
+            log(row)
     # All values are exact in float32.
     assert scalars(tmp_path) == expected(ROWS)
     assert events(tmp_path)[0].file_version == "brain.Event:2"
 
 
 def test_an_epoch_can_be_read_before_the_run_ends(tmp_path: Path) -> None:
-    with EventLog(tmp_path) as log:
+    with event_log(tmp_path, []) as log:
         assert scalars(tmp_path) == []
         for number, row in enumerate(ROWS, 1):
-            log.write(row)
+            log(row)
             assert scalars(tmp_path) == expected(ROWS[:number])
 
 
 def test_resumed_runs_repeat_no_step(tmp_path: Path) -> None:
-    with EventLog(tmp_path) as log:
+    with event_log(tmp_path, []) as log:
         for row in ROWS[:3]:
-            log.write(row)
+            log(row)
     # Within one second both would have the same name.
     (file,) = (tmp_path / FOLDER).iterdir()
     file.rename(file.with_name("events.out.tfevents.1234567890.host"))
     # The third epoch was lost with its checkpoint.
     changed = {**ROWS[2], "loss": 0.25}
-    with EventLog(tmp_path, ROWS[:2]) as log:
+    with event_log(tmp_path, ROWS[:2]) as log:
         assert scalars(tmp_path) == expected(ROWS[:2])
-        log.write(changed)
-        log.write(ROWS[3])
+        log(changed)
+        log(ROWS[3])
     assert scalars(tmp_path) == expected([*ROWS[:2], changed, ROWS[3]])
     assert len(list((tmp_path / FOLDER).iterdir())) == 1
 
@@ -108,57 +108,59 @@ def test_resumed_runs_repeat_no_step(tmp_path: Path) -> None:
 def test_a_running_tensorboard_is_told_to_forget(tmp_path: Path) -> None:
     from tensorflow.core.util.event_pb2 import SessionLog
 
-    EventLog(tmp_path).__exit__(None, None, None)
+    with event_log(tmp_path, []):
+        pass
     assert not [event for event in events(tmp_path) if event.HasField("session_log")]
-    EventLog(tmp_path, ROWS[:2]).__exit__(None, None, None)
+    with event_log(tmp_path, ROWS[:2]):
+        pass
     (restart,) = (event for event in events(tmp_path) if event.HasField("session_log"))
     assert (restart.step, restart.session_log.status) == (1, SessionLog.START)
 
 
 def test_time_goes_on_after_a_break(tmp_path: Path) -> None:
-    with EventLog(tmp_path, ROWS[:3]) as log:
-        log.write(ROWS[3])
+    with event_log(tmp_path, ROWS[:3]) as log:
+        log(ROWS[3])
     times = [event.wall_time for event in events(tmp_path) if event.summary.value]
     assert [later - earlier for earlier, later in itertools.pairwise(times[:3])] == [10.0, 10.0]
     assert 0 <= times[3] - times[2] < 60
 
 
 def test_a_new_run_forgets_the_old_one(tmp_path: Path) -> None:
-    with EventLog(tmp_path) as log:
-        log.write(ROWS[3])
+    with event_log(tmp_path, []) as log:
+        log(ROWS[3])
     other = tmp_path / FOLDER / "notes.txt"
     other.write_text("mine")
-    with EventLog(tmp_path) as log:
-        log.write(ROWS[0])
+    with event_log(tmp_path, []) as log:
+        log(ROWS[0])
     assert other.read_text() == "mine"
     other.unlink()
     assert scalars(tmp_path) == expected(ROWS[:1])
 
 
 def test_numbers_that_are_none_are_written(tmp_path: Path) -> None:
-    with EventLog(tmp_path) as log:
-        log.write({"epoch": 1, "loss": float("nan")})
+    with event_log(tmp_path, []) as log:
+        log({"epoch": 1, "loss": float("nan")})
     ((step, values),) = scalars(tmp_path)
     assert step == 1
     assert values["loss"] != values["loss"]
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with EventLog(tmp_path) as log:
+    with event_log(tmp_path, []) as log:
 
         def fail(descriptor: int) -> None:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, "fsync", fail)
         with pytest.raises(EnvironmentProblem, match="No space left"):
-            log.write(ROWS[0])
+            log(ROWS[0])
         monkeypatch.undo()
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / FOLDER).write_text("a file")
-    with pytest.raises(EnvironmentProblem, match="TensorBoard events"):
-        EventLog(tmp_path)
+    with pytest.raises(EnvironmentProblem, match=r"Writing to .*tensorboard failed"):
+        event_log(tmp_path, []).__enter__()
 
 
 def test_a_missing_package_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,16 +173,16 @@ def test_a_missing_package_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(EnvironmentProblem, match="extra `train`"):
-        EventLog(tmp_path)
+        event_log(tmp_path, []).__enter__()
 
 
 def test_no_tensorflow_is_imported(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from training.event_log import EventLog\n"
-        "with EventLog(Path(sys.argv[1])) as log:\n"
-        "    log.write({'epoch': 1, 'loss': 0.5})\n"
+        "from training.event_log import event_log\n"
+        "with event_log(Path(sys.argv[1]), []) as log:\n"
+        "    log({'epoch': 1, 'loss': 0.5})\n"
         "print([name for name in ('tensorflow', 'keras', 'jax') if name in sys.modules])\n"
     )
     assert run_python(code, tmp_path).strip() == "[]"

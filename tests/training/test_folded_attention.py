@@ -1,6 +1,7 @@
 """Attention in the order of products that trains fastest is the same function as the plain one."""
 
 import dataclasses
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,13 +19,16 @@ from tests.support.gradients import logits_and_gradients
 from tests.support.numpy_reference import classify
 from tests.support.processes import run_python
 from tests.support.small_models import set_random_weights, small_config
+from training.checkpoint import save_weights
 from training.folded_attention import FoldedSelfAttention, attention_layer
 from training.networks import build_for_training
 from training.precision import policy
 from training.recipes.schema import RegularizationRecipe
+from vitsd_export.errors import InputError
 from vitsd_export.model.classifier import build_classifier
-from vitsd_export.model.config import ModelConfig, preset_config
+from vitsd_export.model.config import PRESETS, ModelConfig, preset_config
 from vitsd_export.model.layers import LocalitySelfAttention
+from vitsd_export.sources.checkpoint import load_model
 
 
 def test_logits_and_gradients_are_equal_on_tensorflow() -> None:
@@ -107,3 +111,26 @@ def test_both_networks_have_the_same_weights_in_the_same_order() -> None:
     plain, folded = plain_and_folded()
     for one, other in zip(plain.weights, folded.weights, strict=True):
         assert (one.path, one.shape, one.trainable) == (other.path, other.shape, other.trainable)
+
+
+def test_a_checkpoint_of_training_is_read_by_the_preset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras names what it saves after the layers' classes, and the optimizer lies in the file, too."""
+    config = dataclasses.replace(CONFIG, attention_dropout=0.1, head_dropout=0.1)
+    monkeypatch.setitem(PRESETS, "small", config)
+    trained = build_for_training(config, RegularizationRecipe(drop_path=0.1))
+    assert type(trained.get_layer("block0_attention")) is FoldedSelfAttention
+    set_random_weights(trained)
+    trained.compile(keras.optimizers.AdamW())
+    trained.optimizer.build(trained.trainable_variables)
+    path = tmp_path / "epoch0001.weights.h5"
+    save_weights(trained, path)
+    before = path.read_bytes()
+    loaded = load_model(path, preset="small")
+    assert type(loaded.model.get_layer("block0_attention")) is LocalitySelfAttention
+    expected = trained(PIXELS, training=False)
+    np.testing.assert_allclose(loaded.model(PIXELS, training=False), expected, rtol=1e-5, atol=1e-5)
+    assert path.read_bytes() == before
+    with pytest.raises(InputError, match="do not fit the preset vit-tiny"):
+        load_model(path, preset="vit-tiny")

@@ -25,7 +25,7 @@ from tests.support.training_parts import (
 from tests.support.training_runs import FinishedRun, run, silent, weights_of
 from training import loop
 from training.batches import Batch
-from training.engines import tensorflow_devices
+from training.engines import devices as devices_module
 from training.engines.devices import choose_devices
 from training.engines.tensorflow import TensorFlowEngine
 from training.evaluation import evaluate
@@ -251,7 +251,7 @@ def test_as_many_devices_are_used_as_share_a_batch_evenly(
 ) -> None:
     names = [f"cpu:{index}" for index in range(4)]
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: names)
-    monkeypatch.setattr(tensorflow_devices, "mirrored_strategy", lambda chosen: chosen)
+    monkeypatch.setattr(devices_module, "_mirrored_strategy", lambda chosen: chosen)
     devices = choose_devices(None, batch_size, together=together)
     assert devices.names == tuple(names[:expected])
     assert devices.distribution == (None if expected == 1 else devices.names)

@@ -12,7 +12,7 @@ from tests.support.training_runs import run, silent, weights_of
 from training.loop import Trained
 from training.presets import ResidualConfig
 from training.recipes import Recipe, Stage, with_changes
-from training.run_log import best_epoch
+from training.run_files import best_epoch
 from vitsd_export.errors import UsageError
 from vitsd_export.model.classifier import build_classifier
 

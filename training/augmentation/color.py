@@ -23,21 +23,17 @@ def draw_color(operations: dict[str, np.ndarray]) -> np.ndarray:
         between posterised values (1: nothing), the value from which solarising inverts (256: nothing), and
         1 where the contrast is stretched.
     """
-    columns = []
-    for name in COLOR_OPERATIONS:
-        strength = operations[name]
-        is_drawn = ~np.isnan(strength)
-        size = np.abs(np.nan_to_num(strength))
-        if name == "posterize":
-            column = 2.0 ** np.round(size * _LARGEST_LOST_BITS)
-        elif name == "solarize":
-            column = 256 * (1 - size)
-        elif name == "autocontrast":
-            column = is_drawn.astype(np.float64)
-        else:
-            column = 1 + _LARGEST_CHANGE * np.nan_to_num(strength)
-        columns.append(column)
-    return np.stack(columns, axis=1)
+    drawn = np.stack([operations[name] for name in COLOR_OPERATIONS], axis=1)
+    strength = np.nan_to_num(drawn)
+    posterize, solarize = np.abs(strength[:, 4]), np.abs(strength[:, 5])
+    return np.column_stack(
+        [
+            1 + _LARGEST_CHANGE * strength[:, :4],
+            2.0 ** np.round(posterize * _LARGEST_LOST_BITS),
+            256 * (1 - solarize),
+            ~np.isnan(drawn[:, 6]),
+        ]
+    )
 
 
 def _blend(images: np.ndarray, degenerate: np.ndarray, factor: np.ndarray) -> np.ndarray:
@@ -108,9 +104,6 @@ def change_color(images: np.ndarray, color: np.ndarray) -> np.ndarray:
     Args:
         images: [N, H, W, 3] float32, pixel values 0–255; H and W at least 3.
         color: [N, 7] float32, as `draw_color` says.
-
-    Returns:
-        The same shape and range.
     """
     changed = images.copy()
     for (change, nothing), numbers in zip(_CHANGES, color.T, strict=True):

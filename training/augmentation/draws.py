@@ -34,7 +34,9 @@ def draw_epoch(recipe: Recipe, *, count: int, size: int, seed: int, epoch: int) 
     augmentation = recipe.augmentation
     flat: Draws = {"index": rng.permutation(count)[:total].astype(np.int32)}
     chosen = draw_operations(augmentation.operations, augmentation.magnitude, total, rng)
-    if changes_geometry(recipe):
+    if chosen or any(
+        (augmentation.flip, augmentation.crop_padding, augmentation.rotation, augmentation.zoom)
+    ):
         flat["matrix"] = draw_matrices(augmentation, chosen, total, size, rng)
     if chosen:
         flat["color"] = draw_color(chosen)
@@ -52,15 +54,3 @@ def draw_epoch(recipe: Recipe, *, count: int, size: int, seed: int, epoch: int) 
         )
         for name, values in flat.items()
     }
-
-
-def changes_geometry(recipe: Recipe) -> bool:
-    """Tells whether pixels are moved at all."""
-    augmentation = recipe.augmentation
-    return bool(
-        augmentation.flip
-        or augmentation.crop_padding
-        or augmentation.rotation
-        or augmentation.zoom
-        or augmentation.operations
-    )

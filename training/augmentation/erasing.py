@@ -8,12 +8,7 @@ _SMALLEST_RATIO = 0.3
 
 
 def draw_boxes(erased: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws a rectangle for each image, an empty one where nothing is erased.
-
-    Args:
-        erased: [N] bool, where something is erased.
-        size: Height and width of an image, in pixels.
-        rng: Source of all randomness.
+    """Draws a rectangle for each image of `size` pixels, an empty one where `erased`, [N] bool, is false.
 
     Returns:
         [N, 4] float64: top, left, and the first row and column beyond, in whole pixels.
@@ -31,15 +26,7 @@ def draw_boxes(erased: np.ndarray, size: int, rng: np.random.Generator) -> np.nd
 
 
 def inside(boxes: np.ndarray, size: int) -> np.ndarray:
-    """Tells which pixels lie in each image's rectangle.
-
-    Args:
-        boxes: [N, 4] float32, as `draw_boxes` says.
-        size: Height and width of an image, in pixels.
-
-    Returns:
-        [N, size, size, 1] bool.
-    """
+    """Tells which pixels lie in each image's rectangle of boxes [N, 4]: [N, size, size, 1] bool."""
     steps = np.arange(size)
     top, left, bottom, right = boxes.T[..., None]
     rows = (steps >= top) & (steps < bottom)
@@ -48,11 +35,5 @@ def inside(boxes: np.ndarray, size: int) -> np.ndarray:
 
 
 def erase(images: np.ndarray, boxes: np.ndarray, colors: np.ndarray) -> np.ndarray:
-    """Paints over each image's rectangle.
-
-    Args:
-        images: [N, size, size, C] float32.
-        boxes: [N, 4] float32, as `draw_boxes` says.
-        colors: [N, C] float32.
-    """
+    """Paints over each image's rectangle: images [N, size, size, C], boxes [N, 4], colours [N, C]."""
     return np.where(inside(boxes, images.shape[1]), colors[:, None, None, :], images)

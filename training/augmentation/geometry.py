@@ -94,11 +94,8 @@ def transform(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     Flips and shifts by whole pixels are exact; all else is interpolated bilinearly.
 
     Args:
-        images: [N, size, size, C] uint8 or float32.
+        images: [N, size, size, C] uint8 or float32; the result is float32.
         matrices: [N, 2, 3] float32, as `draw_matrices` says.
-
-    Returns:
-        [N, size, size, C] float32.
     """
     # Rows come from rows and columns from columns, at a whole distance.
     is_whole = (

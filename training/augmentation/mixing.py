@@ -13,14 +13,7 @@ from training.recipes import MixingRecipe
 def draw_mixing(
     recipe: MixingRecipe, count: int, size: int, rng: np.random.Generator, *, is_on: bool
 ) -> dict[str, np.ndarray]:
-    """Draws how much of its partner each image gets.
-
-    Args:
-        recipe: Says how often, and in which way.
-        count: Number of images.
-        size: Height and width of an image, in pixels.
-        rng: Source of all randomness.
-        is_on: Whether anything is mixed.
+    """Draws how much of its partner each of `count` images of `size` pixels gets; nothing unless `is_on`.
 
     Returns:
         `mixed_box` [count, 4] (top, left, first row and column beyond), where the partner's pixels are
@@ -59,17 +52,9 @@ def mix(
     pixel_share: np.ndarray,
     label_share: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mixes each image and its label with those of its neighbour.
+    """Mixes each image [N, size, size, C] and its label [N, classes] with those of its neighbour.
 
-    Args:
-        images: [N, size, size, C] float32; N even.
-        labels: [N, classes] float32.
-        boxes: [N, 4] float32.
-        pixel_share: [N] float32.
-        label_share: [N] float32.
-
-    Returns:
-        Images and labels of the same shapes.
+    N is even. Boxes [N, 4] and shares [N] are what `draw_mixing` returns.
     """
     own = np.where(inside(boxes, images.shape[1]), 0, pixel_share[:, None, None, None])
     share = label_share[:, None]

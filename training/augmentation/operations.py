@@ -19,13 +19,7 @@ OPERATIONS = ("identity", *GEOMETRIC_OPERATIONS, *COLOR_OPERATIONS)
 def draw_operations(
     count: int, magnitude: float, images: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Draws `count` different operations for each image, and a strength for each of them.
-
-    Args:
-        count: Operations an image; 0 for none.
-        magnitude: Largest strength, 0–1.
-        images: Number of images.
-        rng: Source of all randomness.
+    """Draws `count` different operations, maybe 0, for each image, and a strength for each of them.
 
     Returns:
         By operation, [images] floats: its strength drawn evenly from 0 to `magnitude`, and with even odds

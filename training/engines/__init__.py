@@ -28,12 +28,7 @@ class Engine(Protocol):
 
 
 def create_engine(program: Program, devices: Devices) -> Engine:
-    """Returns the engine of the Keras backend in use.
-
-    Args:
-        program: Model, optimizer and recipe; made within `devices.scope()`.
-        devices: What it runs on.
-    """
+    """Returns the engine of the Keras backend in use, for a program made within `devices.scope()`."""
     import keras
 
     backend = keras.backend.backend()

@@ -1,12 +1,20 @@
-"""What a run trains on: one device, or several that share each batch."""
+"""What a run trains on: one device, several that share each batch, or several hosts.
+
+Each host of a cluster runs the same command, and its environment names the others: by Keras's variables on
+JAX, by TF_CONFIG on TensorFlow.
+"""
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import functools
+import os
 from typing import Any
 
-from training.engines.cluster import in_cluster
+import keras
+
 from vitsd_export.errors import EnvironmentProblem, UsageError
+
+_CLUSTER = {"jax": "KERAS_DISTRIBUTION_JOB_ADDRESSES", "tensorflow": "TF_CONFIG"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,8 +23,8 @@ class Devices:
 
     Attributes:
         names: As Keras lists them, such as `gpu:0`.
-        distribution: `keras.distribution.DataParallel` on JAX, `tf.distribute.MirroredStrategy` on
-            TensorFlow; None for a single device.
+        distribution: `keras.distribution.DataParallel` on JAX, a `tf.distribute` strategy on TensorFlow;
+            None for a single device.
     """
 
     names: tuple[str, ...]
@@ -27,28 +35,40 @@ class Devices:
         """Number of devices."""
         return len(self.names)
 
-    @contextlib.contextmanager
-    def scope(self) -> Iterator[None]:
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Within it, variables are made on all devices."""
-        with contextlib.nullcontext() if self.distribution is None else self.distribution.scope():
-            yield
+        if self.distribution is None:
+            return contextlib.nullcontext()
+        scope: contextlib.AbstractContextManager[Any] = self.distribution.scope()
+        return scope
 
 
-def _check_share(batch_size: int, shares: int) -> None:
-    if batch_size % shares:
-        raise UsageError(
-            f"A batch of {batch_size} cannot be shared evenly {shares} ways. Give another --batch-size or "
-            "--devices."
-        )
+def _in_cluster() -> bool:
+    return _CLUSTER.get(keras.backend.backend(), "") in os.environ
 
 
-def _of_all_workers(names: list[str], count: int | None) -> Devices:
-    from training.engines.tensorflow_devices import multi_worker_strategy
+def join_cluster() -> None:
+    """Meets the other hosts, if there are any; to be called before anything is computed."""
+    if not _in_cluster():
+        return
+    if keras.backend.backend() == "jax":
+        keras.distribution.initialize()
+    else:
+        _multi_worker_strategy()
 
-    if count is not None:
-        raise UsageError("With TF_CONFIG, all devices of all workers train: leave --devices out.")
-    strategy = multi_worker_strategy()
-    return Devices(tuple(names[:1]) * strategy.num_replicas_in_sync, strategy)
+
+@functools.cache
+def _multi_worker_strategy() -> Any:
+    """Returns the one strategy over the hosts that TF_CONFIG names."""
+    import tensorflow as tf
+
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _mirrored_strategy(names: tuple[str, ...]) -> Any:
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy([f"/device:{name.upper()}" for name in names])
 
 
 def limit_threads(count: int | None) -> None:
@@ -60,8 +80,6 @@ def limit_threads(count: int | None) -> None:
     Raises:
         UsageError: On JAX, whose number of threads cannot be set.
     """
-    import keras
-
     if count is None:
         return
     backend = keras.backend.backend()
@@ -72,9 +90,10 @@ def limit_threads(count: int | None) -> None:
 
         torch.set_num_threads(count)
         return
-    from training.engines.tensorflow_devices import set_threads
+    import tensorflow as tf
 
-    set_threads(count)
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def choose_devices(count: int | None, batch_size: int, *, together: int = 1) -> Devices:
@@ -90,26 +109,26 @@ def choose_devices(count: int | None, batch_size: int, *, together: int = 1) -> 
         UsageError: If the backend cannot use several devices, or they cannot share a batch evenly.
         EnvironmentProblem: If there are fewer devices.
     """
-    import keras
-
     backend = keras.backend.backend()
     if backend == "torch":
         # Keras on torch lists none.
         names = [str(keras.ops.zeros(()).device)]
     else:
         names = [str(name).lower() for name in keras.distribution.list_devices()]
-    if in_cluster() and backend == "tensorflow":
-        devices = _of_all_workers(names, count)
-        _check_share(batch_size, devices.count * together)
-        return devices
+    if _in_cluster() and backend == "tensorflow":
+        if count is not None:
+            raise UsageError(
+                "With TF_CONFIG, all devices of all workers train: leave --devices out."
+            )
+        strategy = _multi_worker_strategy()
+        replicas = strategy.num_replicas_in_sync
+        _check_share(batch_size, replicas * together)
+        return Devices((names[0],) * replicas, strategy)
     if count is None:
         count = len(names)
-        while not in_cluster() and count > 1 and batch_size % (count * together):
+        while not _in_cluster() and count > 1 and batch_size % (count * together):
             count -= 1
-    if count == 1:
-        _check_share(batch_size, together)
-        return Devices((names[0],))
-    if backend == "torch":
+    if count > 1 and backend == "torch":
         raise UsageError(
             "Keras on torch trains on one device here. Set KERAS_BACKEND to jax or tensorflow for "
             f"--devices {count}."
@@ -120,8 +139,16 @@ def choose_devices(count: int | None, batch_size: int, *, together: int = 1) -> 
         )
     _check_share(batch_size, count * together)
     chosen = tuple(names[:count])
+    if count == 1:
+        return Devices(chosen)
     if backend == "jax":
         return Devices(chosen, keras.distribution.DataParallel(devices=list(chosen)))
-    from training.engines.tensorflow_devices import mirrored_strategy
+    return Devices(chosen, _mirrored_strategy(chosen))
 
-    return Devices(chosen, mirrored_strategy(chosen))
+
+def _check_share(batch_size: int, shares: int) -> None:
+    if batch_size % shares:
+        raise UsageError(
+            f"A batch of {batch_size} cannot be shared evenly {shares} ways. Give another --batch-size or "
+            "--devices."
+        )

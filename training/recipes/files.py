@@ -1,5 +1,6 @@
 """Reading recipes: TOML files, and the changes that the command line makes to them."""
 
+import itertools
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -27,19 +28,13 @@ def recipe_description(name: str) -> str:
     Raises:
         UsageError: If there is no recipe of that name.
     """
-    comment = []
-    for line in _named_text(name).splitlines():
-        if not line.startswith("#"):
-            break
-        comment.append(line.lstrip("# "))
-    return " ".join(comment)
+    lines = _named_text(name).splitlines()
+    comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    return " ".join(line.lstrip("# ") for line in comment)
 
 
 def load_recipe(name: str) -> Recipe:
-    """Reads a recipe.
-
-    Args:
-        name: Name of a TOML file beside this module, without its suffix, or the path of another one.
+    """Reads a recipe: a TOML file beside this module by its name without suffix, or one by its path.
 
     Raises:
         UsageError: If there is no recipe of that name.

@@ -11,8 +11,25 @@ from vitsd_export.errors import UsageError
 _LARGEST_COUNT = 10**6
 
 
+def _value(default: Any = dataclasses.MISSING, **limits: float) -> Any:
+    """Returns a field with a default, if any, and the limits that `check_range` takes."""
+    return dataclasses.field(default=default, metadata=limits)
+
+
 @dataclasses.dataclass(frozen=True)
-class OptimizerRecipe:
+class _Section:
+    """A table of a recipe, named after its class."""
+
+    def __post_init__(self) -> None:
+        section = type(self).__name__.removesuffix("Recipe").lower()
+        for field in dataclasses.fields(self):
+            if field.metadata:
+                name = f"{section}.{field.name}"
+                check_range(name, getattr(self, field.name), **field.metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerRecipe(_Section):
     """AdamW (arXiv:1711.05101) with linear warm-up and cosine decay.
 
     Attributes:
@@ -27,45 +44,37 @@ class OptimizerRecipe:
             validated and kept; 0 for none.
     """
 
-    learning_rate: float
-    weight_decay: float
-    clip_norm: float
-    warmup_epochs: float
+    learning_rate: float = _value(above=0)
+    weight_decay: float = _value(at_least=0)
+    clip_norm: float = _value(at_least=0)
+    warmup_epochs: float = _value(at_least=0)
     final_learning_rate: float = 0.0
-    later_stage_factor: float = 0.3
-    ema_decay: float = 0.0
+    later_stage_factor: float = _value(0.3, above=0, at_most=1)
+    ema_decay: float = _value(0.0, at_least=0, below=1)
 
     def __post_init__(self) -> None:
-        check_range("optimizer.later_stage_factor", self.later_stage_factor, above=0, at_most=1)
-        check_range("optimizer.learning_rate", self.learning_rate, above=0)
-        check_range("optimizer.weight_decay", self.weight_decay, at_least=0)
-        check_range("optimizer.clip_norm", self.clip_norm, at_least=0)
-        check_range("optimizer.warmup_epochs", self.warmup_epochs, at_least=0)
+        super().__post_init__()
         check_range(
             "optimizer.final_learning_rate",
             self.final_learning_rate,
             at_least=0,
             at_most=self.learning_rate,
         )
-        check_range("optimizer.ema_decay", self.ema_decay, at_least=0, below=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class LossRecipe:
+class LossRecipe(_Section):
     """Cross-entropy.
 
     Attributes:
         label_smoothing: Mass moved from the label to all classes, evenly (arXiv:1512.00567).
     """
 
-    label_smoothing: float
-
-    def __post_init__(self) -> None:
-        check_range("loss.label_smoothing", self.label_smoothing, at_least=0, below=1)
+    label_smoothing: float = _value(at_least=0, below=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class RegularizationRecipe:
+class RegularizationRecipe(_Section):
     """What is left out of the network at random while it trains.
 
     Attributes:
@@ -76,18 +85,13 @@ class RegularizationRecipe:
         head_dropout: Factor on the preset's dropout rate in the head.
     """
 
-    drop_path: float = 0.0
-    block_dropout: float = 1.0
-    head_dropout: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_range("regularization.drop_path", self.drop_path, at_least=0, below=1)
-        check_range("regularization.block_dropout", self.block_dropout, at_least=0, at_most=1)
-        check_range("regularization.head_dropout", self.head_dropout, at_least=0, at_most=1)
+    drop_path: float = _value(0.0, at_least=0, below=1)
+    block_dropout: float = _value(1.0, at_least=0, at_most=1)
+    head_dropout: float = _value(1.0, at_least=0, at_most=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class AugmentationRecipe:
+class AugmentationRecipe(_Section):
     """What is done to a training image, drawn for each image on its own.
 
     Attributes:
@@ -102,24 +106,16 @@ class AugmentationRecipe:
     """
 
     flip: bool = False
-    crop_padding: int = 0
-    rotation: float = 0.0
-    zoom: float = 0.0
-    operations: int = 0
-    magnitude: float = 1.0
-    erasing: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_range("augmentation.crop_padding", self.crop_padding, at_least=0, at_most=1000)
-        check_range("augmentation.rotation", self.rotation, at_least=0, at_most=0.5)
-        check_range("augmentation.zoom", self.zoom, at_least=0, below=1)
-        check_range("augmentation.operations", self.operations, at_least=0, at_most=12)
-        check_range("augmentation.magnitude", self.magnitude, at_least=0, at_most=1)
-        check_range("augmentation.erasing", self.erasing, at_least=0, at_most=1)
+    crop_padding: int = _value(0, at_least=0, at_most=1000)
+    rotation: float = _value(0.0, at_least=0, at_most=0.5)
+    zoom: float = _value(0.0, at_least=0, below=1)
+    operations: int = _value(0, at_least=0, at_most=12)
+    magnitude: float = _value(1.0, at_least=0, at_most=1)
+    erasing: float = _value(0.0, at_least=0, at_most=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class MixingRecipe:
+class MixingRecipe(_Section):
     """Mixing of two images and their labels.
 
     Attributes:
@@ -131,22 +127,15 @@ class MixingRecipe:
         off_epochs: Last epochs of the run in which nothing is mixed.
     """
 
-    probability: float = 0.0
-    cutmix_share: float = 0.5
-    cutmix_alpha: float = 1.0
-    mixup_alpha: float = 0.8
-    off_epochs: int = 0
-
-    def __post_init__(self) -> None:
-        check_range("mixing.probability", self.probability, at_least=0, at_most=1)
-        check_range("mixing.cutmix_share", self.cutmix_share, at_least=0, at_most=1)
-        check_range("mixing.cutmix_alpha", self.cutmix_alpha, above=0, at_most=1000)
-        check_range("mixing.mixup_alpha", self.mixup_alpha, above=0, at_most=1000)
-        check_range("mixing.off_epochs", self.off_epochs, at_least=0, at_most=_LARGEST_COUNT)
+    probability: float = _value(0.0, at_least=0, at_most=1)
+    cutmix_share: float = _value(0.5, at_least=0, at_most=1)
+    cutmix_alpha: float = _value(1.0, above=0, at_most=1000)
+    mixup_alpha: float = _value(0.8, above=0, at_most=1000)
+    off_epochs: int = _value(0, at_least=0, at_most=_LARGEST_COUNT)
 
 
 @dataclasses.dataclass(frozen=True)
-class DistillationRecipe:
+class DistillationRecipe(_Section):
     """What a teacher, where one is given, has to say (Hinton et al., 2015, arXiv:1503.02531).
 
     Attributes:
@@ -156,14 +145,9 @@ class DistillationRecipe:
             teacher then answers each view once. 0 for a new view in every epoch.
     """
 
-    weight: float = 0.8
-    temperature: float = 2.0
-    views: int = 0
-
-    def __post_init__(self) -> None:
-        check_range("distillation.weight", self.weight, at_least=0, at_most=1)
-        check_range("distillation.temperature", self.temperature, above=0, at_most=100)
-        check_range("distillation.views", self.views, at_least=0, at_most=_LARGEST_COUNT)
+    weight: float = _value(0.8, at_least=0, at_most=1)
+    temperature: float = _value(2.0, above=0, at_most=100)
+    views: int = _value(0, at_least=0, at_most=_LARGEST_COUNT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,9 +195,8 @@ class Recipe:
     stages: str = ""
 
     def __post_init__(self) -> None:
-        check_range("epochs", self.epochs, at_least=1, at_most=_LARGEST_COUNT)
-        check_range("batch_size", self.batch_size, at_least=1, at_most=_LARGEST_COUNT)
-        check_range("validation_images", self.validation_images, at_least=0, at_most=_LARGEST_COUNT)
+        for name, least in (("epochs", 1), ("batch_size", 1), ("validation_images", 0)):
+            check_range(name, getattr(self, name), at_least=least, at_most=_LARGEST_COUNT)
         if self.mixing.probability and self.batch_size % 2:
             raise UsageError(
                 f"Images are mixed in pairs, so batch_size must be even, not {self.batch_size}."
@@ -258,11 +241,6 @@ def field_types() -> dict[str, type]:
     return {name: field.type for name, field in _fields().items()}  # type: ignore[misc]
 
 
-def required_fields() -> list[str]:
-    """Returns the dotted names of the fields that have no default."""
-    return [name for name, field in _fields().items() if field.default is dataclasses.MISSING]
-
-
 def recipe_of(values: Mapping[str, Any]) -> Recipe:
     """Makes a recipe of values by their dotted names.
 
@@ -272,7 +250,11 @@ def recipe_of(values: Mapping[str, Any]) -> Recipe:
     Raises:
         UsageError: If one is missing or out of its range.
     """
-    missing = [name for name in required_fields() if name not in values]
+    missing = [
+        name
+        for name, field in _fields().items()
+        if field.default is dataclasses.MISSING and name not in values
+    ]
     if missing:
         raise UsageError(f"A recipe must also say {', '.join(missing)}.")
     fields: dict[str, Any] = {name: {} for name in _sections()}

@@ -26,11 +26,7 @@ def _problem(error: OSError, target: Path) -> EnvironmentProblem:
 
 
 def check_target(target: Path, *, folder: bool) -> None:
-    """Checks that an artifact can be written, before time is spent on making it.
-
-    Args:
-        target: Where it shall lie.
-        folder: Whether it is a SavedModel folder.
+    """Checks that an artifact, a file or a SavedModel folder, can be written before time is spent on it.
 
     Raises:
         InputError: If the folder around it does not exist.
@@ -56,11 +52,7 @@ def check_target(target: Path, *, folder: bool) -> None:
 
 
 def check_new_folder(target: Path, *, force: bool = False) -> None:
-    """Checks that a folder of files can be written: it is not there yet, or empty.
-
-    Args:
-        target: The folder.
-        force: Whether it may hold something.
+    """Checks that a folder of files can be written: it is not there yet, or empty, or `force` is given.
 
     Raises:
         InputError: If the folder around it does not exist.

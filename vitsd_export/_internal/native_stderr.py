@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from typing import IO
 
 
 @contextlib.contextmanager
@@ -15,24 +16,8 @@ def quiet_native_stderr() -> Iterator[None]:
     to be told not to; what matters of it comes as an exception. Other threads are muted as well, so
     the block must be short.
     """
-    if sys.stderr is not None:
-        sys.stderr.flush()
-    try:
-        saved = os.dup(2)
-    except OSError:
-        # A process without standard error (a service, a window application) has nothing to mute.
+    with open(os.devnull, "wb") as nowhere, _stderr_sent_to(nowhere):
         yield
-        return
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        # Python's own handlers may have buffered lines meant for nowhere.
-        if sys.stderr is not None:
-            sys.stderr.flush()
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 @contextlib.contextmanager
@@ -43,22 +28,34 @@ def captured_native_stderr() -> Iterator[Callable[[], str]]:
         A function that returns it, for use after the block.
     """
     text = ""
-    if sys.stderr is not None:
-        sys.stderr.flush()
+    with tempfile.TemporaryFile() as file:
+        try:
+            with _stderr_sent_to(file):
+                yield lambda: text
+        finally:
+            file.seek(0)
+            text = file.read().decode(errors="replace")
+
+
+@contextlib.contextmanager
+def _stderr_sent_to(file: IO[bytes]) -> Iterator[None]:
+    _flush()
     try:
         saved = os.dup(2)
     except OSError:
-        # No standard error: there is nothing to keep.
-        yield lambda: text
+        # A process without standard error (a service, a window application) has nothing to redirect.
+        yield
         return
-    with tempfile.TemporaryFile() as file:
-        try:
-            os.dup2(file.fileno(), 2)
-            yield lambda: text
-        finally:
-            if sys.stderr is not None:
-                sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
-            file.seek(0)
-            text = file.read().decode(errors="replace")
+    try:
+        os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        # Python's own handlers may have buffered lines meant for the file.
+        _flush()
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def _flush() -> None:
+    if sys.stderr is not None:
+        sys.stderr.flush()

@@ -5,12 +5,7 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """Returns a sentence, with a space before it, that names the most similar choice; "" if none is.
-
-    Args:
-        name: What was typed.
-        choices: What could have been typed.
-    """
+    """Returns a sentence, with a space before it, that names the most similar choice; "" if none is."""
     # Without regard to sections too: people leave them out.
     by_name: dict[str, str] = {}
     for choice in choices:

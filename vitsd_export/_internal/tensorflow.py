@@ -13,10 +13,7 @@ from vitsd_export.errors import EnvironmentProblem
 
 
 def import_tensorflow() -> Any:
-    """Imports TensorFlow without its greetings on standard error.
-
-    Returns:
-        The module.
+    """Imports and returns TensorFlow without its greetings on standard error.
 
     Raises:
         EnvironmentProblem: If it cannot be imported.
@@ -38,10 +35,9 @@ def import_tensorflow() -> Any:
 
 
 def set_tensorflow_threads(threads: int) -> None:
-    """Sets the threads of this process's TensorFlow, which must not have run anything yet.
+    """Sets the threads inside an operator of this process's TensorFlow, which must not have run anything yet.
 
-    Args:
-        threads: Threads inside an operator; operators run one after the other.
+    Operators run one after the other.
 
     Raises:
         EnvironmentProblem: If TensorFlow cannot be imported.

@@ -21,12 +21,19 @@ import numpy as np
 from PIL import Image
 
 from vitsd_export.data.cifar import load_cifar
+from vitsd_export.data.containers import read_file, require_folder
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.detection import find_extracted
-from vitsd_export.data.folders import require_folder
-from vitsd_export.data.originals import CIFAR_NAMES, TEST_BATCH, TRAIN_BATCHES, CifarName, Split
-from vitsd_export.data.pickles import read_batch
-from vitsd_export.data.sample import CLASSES, sample_file
+from vitsd_export.data.original_reader import parse_batch
+from vitsd_export.data.originals import (
+    CIFAR_NAMES,
+    CLASSES,
+    TEST_BATCH,
+    TRAIN_BATCHES,
+    CifarName,
+    Split,
+)
+from vitsd_export.data.sample import sample_file
 from vitsd_export.errors import InputError, VitsdExportError
 
 # More of CIFAR-100, so that each class has ten images to calibrate on and some are left to choose on.
@@ -67,8 +74,8 @@ def build_sample(
     classes = CLASSES[name]
     if name == "cifar10":
         folder = _pickles(data_dir)
-        train = [_batch(folder, batch, classes) for batch in TRAIN_BATCHES]
-        test = _batch(folder, TEST_BATCH, classes)[:verification]
+        train = [_batch(folder / batch) for batch in TRAIN_BATCHES]
+        test = _batch(folder / TEST_BATCH)[:verification]
         if len(test) < verification:
             raise InputError(
                 f"{folder / TEST_BATCH} has {len(test)} images, fewer than {verification}."
@@ -92,13 +99,13 @@ def _pickles(data_dir: Path | str) -> Path:
     found = find_extracted(require_folder(data_dir, "CIFAR-10"), "cifar10")
     if found is None or found.original.version != "python":
         raise InputError(f"{data_dir} does not hold the original pickles cifar-10-batches-py.")
-    return Path(found.container.source())
+    return found.container.path
 
 
-def _batch(folder: Path, name: str, classes: Sequence[str]) -> list[_Row]:
-    images, labels = read_batch(folder / name, "labels", len(classes))
+def _batch(file: Path) -> list[_Row]:
+    images, labels = parse_batch(read_file(file), str(file), "cifar10")
     return [
-        (f"{name}/{row:05d}.webp", image, label)
+        (f"{file.name}/{row:05d}.webp", image, label)
         for row, (image, label) in enumerate(zip(images, labels.tolist(), strict=True))
     ]
 

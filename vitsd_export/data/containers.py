@@ -1,8 +1,8 @@
 """What holds a data set's files: a folder here, a tarball in `tarball`, read by the same calls."""
 
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
-from os.path import isfile
 from pathlib import Path
 from typing import Protocol
 
@@ -15,60 +15,39 @@ MOST_FILE_BYTES = 512 * 1024**2
 class Container(Protocol):
     """Named files that are read whole."""
 
+    @property
+    def path(self) -> Path:
+        """Path of the whole, as manifests have it."""
+
     def where(self, name: str) -> str:
         """Returns how messages call a file."""
-
-    def source(self) -> str:
-        """Returns how manifests call the whole."""
 
     def contents(
         self, names: Sequence[str], optional: Sequence[str] = ()
     ) -> Iterator[tuple[str, bytes]]:
-        """Yields the name and the bytes of each file, in any order.
-
-        Args:
-            names: Files that must be there.
-            optional: Files that may be missing.
+        """Yields the name and the bytes of each file, in any order; `optional` ones may be missing.
 
         Raises:
-            InputError: If a file is missing, cannot be read, or is unreasonably large.
+            InputError: If a file is missing, unsafe or unreasonably large, or cannot be read.
         """
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """The files in a folder; a `Container`.
-
-    Attributes:
-        path: The folder.
-    """
+    """The files in a folder; a `Container`."""
 
     path: Path
 
     def has(self, name: str) -> bool:
         """Tells whether a file lies in the folder."""
-        return isfile(self.path / name)
+        return os.path.isfile(self.path / name)
 
     def where(self, name: str) -> str:
-        """Returns how messages call a file."""
         return str(self.path / name)
-
-    def source(self) -> str:
-        """Returns how manifests call the whole."""
-        return str(self.path)
 
     def contents(
         self, names: Sequence[str], optional: Sequence[str] = ()
     ) -> Iterator[tuple[str, bytes]]:
-        """Yields the name and the bytes of each file, in order.
-
-        Args:
-            names: Files that must be there.
-            optional: Files that may be missing.
-
-        Raises:
-            InputError: If a file is missing, cannot be read, or is unreasonably large.
-        """
         for name in (*names, *optional):
             if self.has(name):
                 yield name, read_file(self.path / name)
@@ -91,3 +70,31 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def require_folder(path: Path | str, purpose: str) -> Path:
+    """Returns the path of a folder, `~` expanded, after making sure that it can be listed.
+
+    Args:
+        path: What the user gave.
+        purpose: What the folder holds, for the message: `CIFAR`, `images`.
+
+    Raises:
+        InputError: If there is nothing at the path, it is not a folder, or it cannot be listed.
+    """
+    folder = Path(path)
+    try:
+        folder = folder.expanduser()
+        os.listdir(folder)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"There is no folder {path} to read {purpose} from. Check the path."
+        ) from error
+    except NotADirectoryError as error:
+        raise InputError(
+            f"{path} is a file; {purpose} is read from a folder. Give the folder which holds the "
+            "extracted files."
+        ) from error
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"The folder {path} cannot be read: {error}.") from error
+    return folder

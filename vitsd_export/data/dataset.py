@@ -82,14 +82,10 @@ class ImageDataset:
         return self.labels if self.class_names == tuple(class_names) else None
 
     def describe(self, class_names: Sequence[str]) -> dict[str, str]:
-        """Returns what manifests say of images that a model was run on.
+        """Returns what manifests say of images that a model of these classes was run on.
 
-        Args:
-            class_names: The model's.
-
-        Returns:
-            `source`, `split`, and whose classes the `labels` are of: `the model's`, `others`, or `none`
-            without labels.
+        That is `source`, `split`, and whose classes the `labels` are of: `the model's`, `others`, or `none`
+        without labels.
         """
         labels = "others" if self.labels is not None else "none"
         if self.labels_for(class_names) is not None:
@@ -106,13 +102,7 @@ class ImageDataset:
 
 
 def sample_indices(available: int, count: int, seed: int, *, source: str) -> np.ndarray:
-    """Returns `count` different integers below `available`, drawn at random.
-
-    Args:
-        available: Number of items to draw from.
-        count: Number of items to draw.
-        seed: Seed of the draw, 0 to 2**32 - 1.
-        source: What is drawn from, for the message.
+    """Returns `count` different integers below `available`, drawn at random; messages name the source.
 
     Raises:
         UsageError: If `count` is less than 1 or the seed is out of range.

@@ -1,23 +1,22 @@
 """Finds CIFAR in a folder or a tarball, in any of the layouts that people hold."""
 
 import dataclasses
+import re
 from collections.abc import Collection
 from pathlib import Path
 
 from vitsd_export.data.containers import Container, Folder
 from vitsd_export.data.originals import CIFAR_NAMES, ORIGINALS, CifarName, Original
-from vitsd_export.data.shards import find_shards
 from vitsd_export.data.tarball import Tarball, is_tarball, list_files
+from vitsd_export.errors import InputError
+
+_SUBFOLDERS_OF_SHARDS = ("", "data", "plain_text", "cifar10", "cifar100")
+_NUMBERED = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
 
 
 @dataclasses.dataclass(frozen=True)
 class OriginalFiles:
-    """A data set as its author distributes it.
-
-    Attributes:
-        original: Which version of which data set it is.
-        container: The folder, or the tarball, that holds its files.
-    """
+    """A data set as its author distributes it, and the folder or the tarball that holds its files."""
 
     original: Original
     container: Container
@@ -49,12 +48,7 @@ def find_original(path: Path, name: CifarName) -> OriginalFiles | None:
 
 
 def find_extracted(folder: Path, name: CifarName) -> OriginalFiles | None:
-    """Returns where a data set's original files are in a folder, or None; tarballs are ignored.
-
-    Args:
-        folder: As for `find_original`.
-        name: Which data set.
-    """
+    """Returns where a data set's original files are in a folder, or None; tarballs are ignored."""
     for original in ORIGINALS:
         if original.name != name:
             continue
@@ -68,7 +62,7 @@ def find_extracted(folder: Path, name: CifarName) -> OriginalFiles | None:
 
 
 def detect_cifar(path: Path) -> tuple[CifarName, ...]:
-    """Returns which of the data sets a folder or a tarball holds in a layout `load_cifar` reads.
+    """Returns which of the data sets a folder or a tarball holds in a layout that `load_cifar` reads.
 
     Raises:
         InputError: If there are parquet files which are damaged or are not of CIFAR, or a tarball
@@ -86,11 +80,44 @@ def detect_cifar(path: Path) -> tuple[CifarName, ...]:
     return tuple(name for name in CIFAR_NAMES if name in found)
 
 
+def find_shards(folder: Path, split: str) -> list[Path]:
+    """Returns a split's parquet files in `folder` or its usual subfolders, sorted; maybe none."""
+    for subfolder in _SUBFOLDERS_OF_SHARDS:
+        shards = sorted((folder / subfolder).glob(f"{split}-*.parquet"))
+        if shards:
+            return shards
+    return []
+
+
+def check_complete(shards: list[Path]) -> None:
+    """Makes sure that every file is there which the names `…-00000-of-00002.parquet` announce.
+
+    Raises:
+        InputError: If one is missing, or files of different downloads are mixed.
+    """
+    matches = [match for path in shards if (match := _NUMBERED.search(path.name))]
+    if not matches:
+        return
+    counts = {int(match[2]) for match in matches}
+    if len(counts) > 1 or len(matches) != len(shards):
+        raise InputError(
+            f"{shards[0].parent} mixes parquet files of different downloads: "
+            f"{shards[0].name} and {shards[-1].name}. Keep one set."
+        )
+    count = counts.pop()
+    missing = sorted(set(range(count)) - {int(match[1]) for match in matches})
+    if missing:
+        raise InputError(
+            f"{shards[0].parent} lacks parquet file number {missing[0]} of the {count} that belong "
+            f"together with {shards[0].name}. Download it too."
+        )
+
+
 def _tarballs(folder: Path, name: CifarName) -> list[Path]:
-    originals = [original for original in ORIGINALS if original.name == name]
     candidates = [
         parent / file
-        for original in originals
+        for original in ORIGINALS
+        if original.name == name
         for parent in (folder, folder / "datasets")
         for file in original.tarball_names()
     ]

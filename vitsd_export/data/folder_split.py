@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vitsd_export.data.containers import require_folder
 from vitsd_export.data.dataset import ImageDataset
-from vitsd_export.data.folders import require_folder
 from vitsd_export.data.image_folder import (
     SPLIT_NAMES,
     ImageFiles,
@@ -18,29 +18,11 @@ from vitsd_export.data.image_folder import (
 )
 from vitsd_export.data.images import read_image
 from vitsd_export.data.originals import Split
-from vitsd_export.errors import InputError, UsageError
+from vitsd_export.errors import InputError
 
 # The first of these that a folder has is its test split.
 _TEST_NAMES = ("test", "val", "valid", "validation")
 _MOST_UNREADABLE = 0.05
-
-
-@dataclasses.dataclass(frozen=True)
-class SkippedImages:
-    """Images of a split that cannot be read and were left out.
-
-    Attributes:
-        folder: Where they lie.
-        problems: What is wrong with each, naming its file.
-        total: Number of images of the split, these included.
-    """
-
-    folder: Path
-    problems: tuple[str, ...]
-    total: int
-
-    def __str__(self) -> str:
-        return "Left out: " + describe_problems(self.folder, self.problems, self.total)
 
 
 def load_folder_split(
@@ -50,7 +32,7 @@ def load_folder_split(
     *,
     validation_fraction: float,
     seed: int,
-    on_skipped: Callable[[SkippedImages], None] | None = None,
+    on_skipped: Callable[[str], None],
 ) -> ImageDataset:
     """Loads a split of a folder that has a subfolder of images for each class.
 
@@ -64,10 +46,10 @@ def load_folder_split(
         split: `train`, or `test` for what is held out from training.
         size: Height and width of the images, in pixels; each is cut to its central square and
             resized.
-        validation_fraction: Part of each class that is held out where the folder has no splits,
-            between 0 and 1; at least one image of a class is held out and at least one is not.
+        validation_fraction: Part of each class that is held out where the folder has no splits, above 0
+            and below 1; at least one image of a class is held out and at least one is not.
         seed: Seed of that draw, 0 to 2**32 - 1.
-        on_skipped: Called once if images cannot be read and are left out.
+        on_skipped: Called once, with a paragraph on the images that cannot be read and are left out.
 
     Returns:
         Images [N, size, size, 3] with labels; the classes are the subfolders, sorted.
@@ -77,16 +59,7 @@ def load_folder_split(
             can be read (or only one image, where a part is to be held out), the splits have
             different classes, or more than 5 % of the images cannot be read (of the split, or of the
             whole folder if it has no splits).
-        UsageError: If an option is out of range.
     """
-    if split not in ("train", "test"):
-        raise UsageError(f"An image folder has the splits train and test, not {split!r}.")
-    if not 0 < validation_fraction < 1:
-        raise UsageError(
-            f"The validation fraction must be between 0 and 1, not {validation_fraction}."
-        )
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"The seed must be between 0 and {2**32 - 1}, not {seed}.")
     folder = require_folder(path, "images")
     folders = _find_splits(folder)
     if folders is None:
@@ -104,8 +77,7 @@ def load_folder_split(
     dataset, problems = files.read_usable(size, split=split)
     if problems:
         _check_problems(files, dataset.labels, problems, rest)
-        if on_skipped is not None:
-            on_skipped(SkippedImages(files.folder, tuple(problems), len(files.paths)))
+        on_skipped("Left out: " + describe_problems(files.folder, problems, len(files.paths)))
     return dataclasses.replace(dataset, name=folder.resolve().name)
 
 
@@ -141,8 +113,8 @@ def _check_classes(files: ImageFiles) -> None:
     """Raises InputError unless there are two or more classes, each with images."""
     if len(files.class_names) == 1:
         raise InputError(
-            f"{files.folder} has one class only, {files.class_names[0]}: there is nothing to tell "
-            "apart. Add a subfolder of images for each other class."
+            f"{files.folder} has only one class, {files.class_names[0]}; a classifier needs two "
+            "or more. Add a subfolder of images for each other class."
         )
     _check_every_class(files.labels or (), files, "has no images")
 
@@ -180,7 +152,7 @@ def _hold_out(files: ImageFiles, fraction: float, seed: int) -> dict[Split, Imag
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
             raise InputError(
-                f"{files.folder / name} has one image only, which cannot be both trained on and "
+                f"{files.folder / name} has only one image, which cannot be both trained on and "
                 "held out. Add images, or remove the class."
             )
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)
@@ -194,10 +166,10 @@ def _hold_out(files: ImageFiles, fraction: float, seed: int) -> dict[Split, Imag
 def _check_problems(
     files: ImageFiles, labels: np.ndarray | None, problems: list[str], rest: ImageFiles | None
 ) -> None:
-    """Raises InputError if too many images cannot be read, or all of a class.
+    """Raises InputError if too many images of a split cannot be read, or all of a class.
 
     Args:
-        files: The images of a split.
+        files: The images of the split.
         labels: Those of the images that can be read.
         problems: What is wrong with each of the others.
         rest: The folder's other images, if the split was drawn from it: one bad image is much of a small

@@ -8,10 +8,10 @@ from typing import Self
 
 import numpy as np
 
+from vitsd_export.data.containers import require_folder
 from vitsd_export.data.dataset import ImageDataset, sample_indices
-from vitsd_export.data.folders import require_folder
 from vitsd_export.data.images import check_size, read_image, resize_image
-from vitsd_export.errors import InputError, UsageError
+from vitsd_export.errors import InputError
 
 _EXTENSIONS = frozenset(
     {
@@ -53,22 +53,11 @@ class ImageFiles:
     class_names: tuple[str, ...]
 
     def sample(self, count: int, seed: int) -> Self:
-        """Returns `count` files drawn at random without replacement, as `ImageDataset.sample`.
-
-        Raises:
-            UsageError: If `count` is less than 1.
-            InputError: If there are fewer than `count` files.
-        """
+        """Returns `count` files drawn at random without replacement, as `ImageDataset.sample`."""
         return self.take(sample_indices(len(self.paths), count, seed, source=str(self.folder)))
 
     def spread(self, limit: int) -> Self:
-        """Returns at most `limit` files, taken evenly, so that every class has its share.
-
-        Raises:
-            UsageError: If `limit` is less than 1.
-        """
-        if limit < 1:
-            raise UsageError(f"The number of images to read must be at least 1, not {limit}.")
+        """Returns at most `limit` files, at least 1, taken evenly, so that every class has its share."""
         count = min(limit, len(self.paths))
         return self.take(np.arange(count) * len(self.paths) // count)
 
@@ -133,13 +122,7 @@ class ImageFiles:
 
 
 def describe_problems(folder: Path, problems: Sequence[str], total: int) -> str:
-    """Returns a paragraph on images that cannot be used, which names the first of them.
-
-    Args:
-        folder: Where they lie.
-        problems: What is wrong with each, naming its file.
-        total: Number of images, these included.
-    """
+    """Returns a paragraph on the unusable ones of `total` images, which names the first of them."""
     more = len(problems) - _MOST_NAMED
     return (
         f"{len(problems)} of the {total} images in {folder} cannot be used. "
@@ -198,26 +181,6 @@ def find_split(path: Path | str, split: str) -> Path | None:
     folder = require_folder(path, "images")
     names = {entry.name for entry in subfolders(folder)}
     return folder / split if split in names and names <= SPLIT_NAMES else None
-
-
-def load_image_folder(path: Path | str, size: int, *, limit: int | None = None) -> ImageDataset:
-    """Reads a folder of images, each cut to its central square and resized.
-
-    Args:
-        path: A folder of images, or one with a subfolder of images for each class; see
-            `find_image_files`.
-        size: Height and width of the result, in pixels.
-        limit: Most images to read, taken evenly from the sorted files; all when None.
-
-    Returns:
-        Images [N, size, size, 3]; labels by subfolder, or None for a flat folder.
-
-    Raises:
-        InputError: If there are no images, or some cannot be read.
-        UsageError: If `size` or `limit` is less than 1.
-    """
-    files = find_image_files(path)
-    return (files if limit is None else files.spread(limit)).read(size)
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -1,31 +1,15 @@
 """Images of any format, mode and size as RGB pixels."""
 
 import io
-import struct
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS
 from vitsd_export.errors import InputError, UsageError
 
-# What pillow's decoders raise on damaged files, apart from OSError.
-_DECODE_ERRORS: tuple[type[Exception], ...] = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    MemoryError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
 # Named, because of others pillow may start programs: Ghostscript for EPS.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _GREY_16_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -51,14 +35,7 @@ def read_image(path: Path | str) -> np.ndarray:
 
 
 def decode_image(data: bytes, where: str) -> np.ndarray:
-    """Decodes an image file's bytes as `read_image` does.
-
-    Args:
-        data: The encoded image.
-        where: Its file, for the message.
-
-    Returns:
-        [height, width, 3] uint8 RGB pixels.
+    """Decodes an image file's bytes as `read_image` does; messages call the file `where`.
 
     Raises:
         InputError: If the bytes are not an image, are truncated, or hold an unreasonably large one.
@@ -79,19 +56,12 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
                 f"The image {where} is in none of the formats that can be read: "
                 f"{', '.join(_FORMATS)}. Convert it."
             ) from error
-        except _DECODE_ERRORS as error:
+        except UNREADABLE_ERRORS as error:
             raise _damaged(where, error) from error
 
 
 def image_pixels(image: Image.Image, where: str = "in memory") -> np.ndarray:
-    """Returns the pixels of a Pillow image of any mode as `read_image` does.
-
-    Args:
-        image: The image; it stays as it is, apart from being loaded.
-        where: What it is, for the message.
-
-    Returns:
-        [height, width, 3] uint8 RGB pixels.
+    """Returns the pixels of a Pillow image of any mode as `read_image` does; messages call it `where`.
 
     Raises:
         InputError: If its file is damaged, or nothing says which of its values is white.
@@ -100,7 +70,7 @@ def image_pixels(image: Image.Image, where: str = "in memory") -> np.ndarray:
     try:
         image.load()
         return _to_rgb(_upright(image))
-    except _DECODE_ERRORS as error:
+    except UNREADABLE_ERRORS as error:
         raise _damaged(where, error) from error
 
 
@@ -111,14 +81,7 @@ def _damaged(where: str, error: Exception) -> InputError:
 def resize_image(image: np.ndarray, size: int) -> np.ndarray:
     """Cuts the largest square out of the centre and scales it, bilinearly with antialiasing.
 
-    An image of that size already is returned as it is.
-
-    Args:
-        image: [height, width, 3] uint8 RGB pixels.
-        size: Height and width of the result, in pixels.
-
-    Returns:
-        [size, size, 3] uint8 RGB pixels.
+    [height, width, 3] uint8 RGB pixels become [size, size, 3]; those of that size already are returned.
 
     Raises:
         UsageError: If `size` is less than 1.
@@ -136,11 +99,7 @@ def resize_image(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def check_size(size: int) -> None:
-    """Makes sure that images can have a height and width, in pixels.
-
-    Raises:
-        UsageError: If `size` is less than 1.
-    """
+    """Raises UsageError unless images can have a height and width, in pixels."""
     if size < 1:
         raise UsageError(f"Images cannot be resized to {size} pixels.")
 
@@ -158,7 +117,7 @@ def _upright(image: Image.Image) -> Image.Image:
     """Applies the EXIF orientation; damaged EXIF is ignored, since the pixels are whole."""
     try:
         return ImageOps.exif_transpose(image)
-    except _DECODE_ERRORS:
+    except UNREADABLE_ERRORS:
         return image
 
 

@@ -4,166 +4,6 @@ from pathlib import Path
 
 from vitsd_export.errors import InputError
 
-CIFAR10_CLASSES: tuple[str, ...] = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
-
-CIFAR100_FINE_CLASSES: tuple[str, ...] = (
-    "apple",
-    "aquarium_fish",
-    "baby",
-    "bear",
-    "beaver",
-    "bed",
-    "bee",
-    "beetle",
-    "bicycle",
-    "bottle",
-    "bowl",
-    "boy",
-    "bridge",
-    "bus",
-    "butterfly",
-    "camel",
-    "can",
-    "castle",
-    "caterpillar",
-    "cattle",
-    "chair",
-    "chimpanzee",
-    "clock",
-    "cloud",
-    "cockroach",
-    "couch",
-    "crab",
-    "crocodile",
-    "cup",
-    "dinosaur",
-    "dolphin",
-    "elephant",
-    "flatfish",
-    "forest",
-    "fox",
-    "girl",
-    "hamster",
-    "house",
-    "kangaroo",
-    "keyboard",
-    "lamp",
-    "lawn_mower",
-    "leopard",
-    "lion",
-    "lizard",
-    "lobster",
-    "man",
-    "maple_tree",
-    "motorcycle",
-    "mountain",
-    "mouse",
-    "mushroom",
-    "oak_tree",
-    "orange",
-    "orchid",
-    "otter",
-    "palm_tree",
-    "pear",
-    "pickup_truck",
-    "pine_tree",
-    "plain",
-    "plate",
-    "poppy",
-    "porcupine",
-    "possum",
-    "rabbit",
-    "raccoon",
-    "ray",
-    "road",
-    "rocket",
-    "rose",
-    "sea",
-    "seal",
-    "shark",
-    "shrew",
-    "skunk",
-    "skyscraper",
-    "snail",
-    "snake",
-    "spider",
-    "squirrel",
-    "streetcar",
-    "sunflower",
-    "sweet_pepper",
-    "table",
-    "tank",
-    "telephone",
-    "television",
-    "tiger",
-    "tractor",
-    "train",
-    "trout",
-    "tulip",
-    "turtle",
-    "wardrobe",
-    "whale",
-    "willow_tree",
-    "wolf",
-    "woman",
-    "worm",
-)
-
-CIFAR100_COARSE_CLASSES: tuple[str, ...] = (
-    "aquatic_mammals",
-    "fish",
-    "flowers",
-    "food_containers",
-    "fruit_and_vegetables",
-    "household_electrical_devices",
-    "household_furniture",
-    "insects",
-    "large_carnivores",
-    "large_man-made_outdoor_things",
-    "large_natural_outdoor_scenes",
-    "large_omnivores_and_herbivores",
-    "medium_mammals",
-    "non-insect_invertebrates",
-    "people",
-    "reptiles",
-    "small_mammals",
-    "trees",
-    "vehicles_1",
-    "vehicles_2",
-)
-
-
-def default_labels(num_classes: int) -> tuple[str, ...]:
-    """Returns class names for a model that carries none.
-
-    CIFAR-10's for 10 classes, CIFAR-100's fine ones for 100, otherwise `class 0`, `class 1`, …
-    """
-    for names in (CIFAR10_CLASSES, CIFAR100_FINE_CLASSES):
-        if num_classes == len(names):
-            return names
-    return tuple(f"class {index}" for index in range(num_classes))
-
-
-def named_labels(source: Path | str) -> tuple[str, ...]:
-    """Returns CIFAR-100's class names for `fine` or `coarse`, else those in a file of that name.
-
-    Raises:
-        InputError: If the file cannot be used; see `read_labels_file`.
-    """
-    known = {"fine": CIFAR100_FINE_CLASSES, "coarse": CIFAR100_COARSE_CLASSES}
-    return known.get(str(source)) or read_labels_file(source)
-
 
 def read_labels_file(path: Path | str) -> tuple[str, ...]:
     """Reads class names from a UTF-8 text file, one a line, in the order of the labels.
@@ -201,3 +41,30 @@ def read_labels_file(path: Path | str) -> tuple[str, ...]:
             )
         seen[name] = number
     return tuple(names)
+
+
+_FOLDER = Path(__file__).parent / "class_names"
+CIFAR10_CLASSES = read_labels_file(_FOLDER / "cifar10.txt")
+CIFAR100_FINE_CLASSES = read_labels_file(_FOLDER / "cifar100_fine.txt")
+CIFAR100_COARSE_CLASSES = read_labels_file(_FOLDER / "cifar100_coarse.txt")
+
+
+def default_labels(num_classes: int) -> tuple[str, ...]:
+    """Returns class names for a model that carries none.
+
+    CIFAR-10's for 10 classes, CIFAR-100's fine ones for 100, otherwise `class 0`, `class 1`, …
+    """
+    for names in (CIFAR10_CLASSES, CIFAR100_FINE_CLASSES):
+        if num_classes == len(names):
+            return names
+    return tuple(f"class {index}" for index in range(num_classes))
+
+
+def named_labels(source: Path | str) -> tuple[str, ...]:
+    """Returns CIFAR-100's class names for `fine` or `coarse`, else those in a file of that name.
+
+    Raises:
+        InputError: If the file cannot be used; see `read_labels_file`.
+    """
+    known = {"fine": CIFAR100_FINE_CLASSES, "coarse": CIFAR100_COARSE_CLASSES}
+    return known.get(str(source)) or read_labels_file(source)

@@ -8,9 +8,15 @@ import dataclasses
 from collections.abc import Callable
 from typing import Literal
 
+from vitsd_export.data.labels import CIFAR10_CLASSES, CIFAR100_FINE_CLASSES
+
 CifarName = Literal["cifar10", "cifar100"]
 Split = Literal["train", "test"]
 CIFAR_NAMES: tuple[CifarName, ...] = ("cifar10", "cifar100")
+CLASSES: dict[CifarName, tuple[str, ...]] = {
+    "cifar10": CIFAR10_CLASSES,
+    "cifar100": CIFAR100_FINE_CLASSES,
+}
 
 TRAIN_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST_BATCH = "test_batch"
@@ -47,12 +53,7 @@ class Original:
         return self.train if split == "train" else self.test
 
     def is_in(self, folder: str, has: Callable[[str], bool]) -> bool:
-        """Tells whether a folder is this one, complete or not.
-
-        Args:
-            folder: The folder's own name.
-            has: Tells whether a file of some name lies in it.
-        """
+        """Tells whether a folder of this name is this one, complete or not; `has` tells its files."""
         # Anything may be called `train` or `test`; the mark or the folder's name tells CIFAR-100.
         if self.mark is not None and folder != self.folder and not has(self.mark):
             return False

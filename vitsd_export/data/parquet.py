@@ -1,5 +1,6 @@
 """CIFAR as the Hugging Face hub holds it: parquet, an encoded image and its label in each row."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ def detect_name(shards: Sequence[Path]) -> str:
     Raises:
         InputError: If a file is damaged or is not of CIFAR.
     """
-    schema = _schema(shards[0])
+    with _reading(shards[0]):
+        schema = pq.read_schema(shards[0])
     if _FINE_COLUMN in schema.names or _COARSE_COLUMN in schema.names:
         return "cifar100"
     column = _first_of(_LABEL_COLUMNS, schema.names, shards[0])
@@ -44,32 +46,27 @@ def detect_name(shards: Sequence[Path]) -> str:
 
 
 def read_shards(
-    shards: Sequence[Path], name: str, num_classes: int, *, coarse: bool = False
+    shards: Sequence[Path], name: str, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reads a split from its parquet files.
-
-    Args:
-        shards: The files, in order; at least one.
-        name: `cifar10` or `cifar100`.
-        num_classes: Number of classes of the labels asked for.
-        coarse: Whether to read CIFAR-100's 20 coarse labels.
+    """Reads a split from its parquet files, at least one, in their order.
 
     Returns:
-        images: [N, height, width, 3] uint8.
-        labels: [N] int64.
+        Images [N, height, width, 3] uint8 and labels [N] int64, CIFAR-100's fine ones.
 
     Raises:
-        InputError: If a file is damaged, empty, or of another data set, or the images differ in
-            size.
+        InputError: If a file is damaged, empty, or of another data set, or the images differ in size.
     """
     found = detect_name(shards)
     if found != name:
         raise InputError(f"{shards[0]} holds {found}, but {name} was asked for.")
-    total = sum(_num_rows(path) for path in shards)
+    total = 0
+    for path in shards:
+        with _reading(path):
+            total += pq.read_metadata(path).num_rows
     images: np.ndarray | None = None
     labels: list[int] = []
     for path in shards:
-        for row, (data, label) in enumerate(_rows(path, coarse)):
+        for row, (data, label) in enumerate(_rows(path)):
             where = f"in row {row} of {path}"
             if data is None or label is None:
                 raise InputError(f"The image or label {where} is missing. Download the file again.")
@@ -103,22 +100,15 @@ def _allocate(shape: tuple[int, ...], path: Path) -> np.ndarray:
         ) from error
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} is not a readable parquet file ({error}). Download it again.")
-
-
-def _schema(path: Path) -> Any:
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raises InputError for what pyarrow raises in the block."""
     try:
-        return pq.read_schema(path)
+        yield
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from error
-
-
-def _num_rows(path: Path) -> int:
-    try:
-        return int(pq.read_metadata(path).num_rows)
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from error
+        raise InputError(
+            f"{path} is not a readable parquet file ({error}). Download it again."
+        ) from error
 
 
 def _noted_classes(schema: Any, column: str) -> int | None:
@@ -131,10 +121,8 @@ def _noted_classes(schema: Any, column: str) -> int | None:
 
 
 def _largest_label(path: Path, column: str) -> int:
-    try:
+    with _reading(path):
         largest = pc.max(pq.read_table(path, columns=[column])[column]).as_py()
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from error
     return largest if isinstance(largest, int) else -1
 
 
@@ -148,11 +136,10 @@ def _first_of(wanted: Sequence[str], columns: Sequence[str], path: Path) -> str:
     )
 
 
-def _columns(schema: Any, path: Path, coarse: bool) -> tuple[str, str]:
+def _columns(schema: Any, path: Path) -> tuple[str, str]:
     """Returns the columns of the images and of the labels, after checking their types."""
     image = _first_of(_IMAGE_COLUMNS, schema.names, path)
-    wanted = (_COARSE_COLUMN,) if coarse else (_FINE_COLUMN, *_LABEL_COLUMNS)
-    label = _first_of(wanted, schema.names, path)
+    label = _first_of((_FINE_COLUMN, *_LABEL_COLUMNS), schema.names, path)
     image_type, label_type = schema.field(image).type, schema.field(label).type
     if pa.types.is_struct(image_type) and image_type.get_field_index("bytes") >= 0:
         image_type = image_type.field("bytes").type
@@ -168,15 +155,12 @@ def _columns(schema: Any, path: Path, coarse: bool) -> tuple[str, str]:
     return image, label
 
 
-def _rows(path: Path, coarse: bool) -> Iterator[tuple[bytes | None, int | None]]:
+def _rows(path: Path) -> Iterator[tuple[bytes | None, int | None]]:
     """Yields the encoded image and the label of each row."""
-    try:
-        with pq.ParquetFile(path) as file:
-            image, label = _columns(file.schema_arrow, path, coarse)
-            for batch in file.iter_batches(_BATCH_ROWS, columns=[image, label]):
-                encoded = batch.column(image)
-                if pa.types.is_struct(encoded.type):
-                    encoded = pc.struct_field(encoded, "bytes")
-                yield from zip(encoded.to_pylist(), batch.column(label).to_pylist(), strict=True)
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from error
+    with _reading(path), pq.ParquetFile(path) as file:
+        image, label = _columns(file.schema_arrow, path)
+        for batch in file.iter_batches(_BATCH_ROWS, columns=[image, label]):
+            encoded = batch.column(image)
+            if pa.types.is_struct(encoded.type):
+                encoded = pc.struct_field(encoded, "bytes")
+            yield from zip(encoded.to_pylist(), batch.column(label).to_pylist(), strict=True)

@@ -15,21 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS
 from vitsd_export.errors import InputError
 
-# What the unpickler raises on a damaged file.
-_DAMAGED_ERRORS = (
-    pickle.UnpicklingError,
-    EOFError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    ArithmeticError,
-    MemoryError,
-    ImportError,
-    RecursionError,
-)
 _NUMBER_CODES = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8"})
 
 
@@ -125,11 +113,7 @@ class _CifarUnpickler(pickle.Unpickler):
 
 
 def parse_pickle(data: bytes, where: str) -> dict[str, Any]:
-    """Reads a dictionary from the bytes of a CIFAR pickle of Python 2 or 3.
-
-    Args:
-        data: The pickle.
-        where: Its file, for the message.
+    """Reads a dictionary from the bytes of a CIFAR pickle of Python 2 or 3; messages call it `where`.
 
     Returns:
         The dictionary with its keys as strings; arrays as `numpy.ndarray`, other values as pickled
@@ -153,7 +137,7 @@ def parse_pickle(data: bytes, where: str) -> dict[str, Any]:
             f"{where} is refused as unsafe: it asks for {error}, which no CIFAR file needs. "
             "Nothing of it was executed. Download the data set again from a source you trust."
         ) from error
-    except _DAMAGED_ERRORS as error:
+    except UNREADABLE_ERRORS as error:
         raise InputError(
             f"{where} is truncated or is not a CIFAR file ({error}). Download the data set again."
         ) from error

@@ -6,15 +6,9 @@ from importlib import resources
 from typing import Literal
 
 from vitsd_export.data.dataset import ImageDataset
-from vitsd_export.data.labels import CIFAR10_CLASSES, CIFAR100_FINE_CLASSES
-from vitsd_export.data.originals import CIFAR_NAMES, CifarName
-from vitsd_export.errors import UsageError
+from vitsd_export.data.originals import CIFAR_NAMES, CLASSES, CifarName
 
 SAMPLE = "sample"
-CLASSES: dict[CifarName, tuple[str, ...]] = {
-    "cifar10": CIFAR10_CLASSES,
-    "cifar100": CIFAR100_FINE_CLASSES,
-}
 # What results and manifests call them.
 SAMPLE_TITLES: dict[CifarName, str] = {
     "cifar10": "bundled CIFAR-10 sample",
@@ -30,10 +24,6 @@ def choose_images(source: str, class_names: Sequence[str]) -> str:
 
     That is the bundled sample of the model's classes. A model of other classes gets CIFAR-100's, whose
     images are the more varied; their labels then say nothing of it.
-
-    Args:
-        source: What the user names, as `load_images` takes it.
-        class_names: The model's.
     """
     if source != SAMPLE:
         return source
@@ -41,16 +31,12 @@ def choose_images(source: str, class_names: Sequence[str]) -> str:
     return f"{fitting[0] if fitting else 'cifar100'}-{SAMPLE}"
 
 
-def sample_folder(name: CifarName) -> str:
-    """Returns the name of the folder of a sample, beside this module."""
-    return f"{name}_sample"
-
-
 def sample_file(split: str) -> str:
     """Returns the name of the parquet file of a split, as the Hugging Face hub names it."""
     return f"{split}-00000-of-00001.parquet"
 
 
+@functools.cache
 def load_sample(
     part: Literal["calibration", "verification"], name: CifarName = "cifar10"
 ) -> ImageDataset:
@@ -65,23 +51,11 @@ def load_sample(
     Returns:
         Images [N, 32, 32, 3] with labels, of CIFAR-100 the fine ones; the arrays are read-only, because
         they are shared.
-
-    Raises:
-        UsageError: If there is no such part or sample.
     """
-    if part not in _SPLITS:
-        raise UsageError(f"A bundled sample has the parts {', '.join(_SPLITS)}, not {part!r}.")
-    if name not in CLASSES:
-        raise UsageError(f"There are bundled samples of {', '.join(CLASSES)}, not of {name!r}.")
-    return _read(part, name)
-
-
-@functools.cache
-def _read(part: str, name: CifarName) -> ImageDataset:
     from vitsd_export.data.parquet import read_shards
 
     split, classes = _SPLITS[part], CLASSES[name]
-    bundled = resources.files("vitsd_export.data") / sample_folder(name) / sample_file(split)
+    bundled = resources.files("vitsd_export.data") / f"{name}_sample" / sample_file(split)
     with resources.as_file(bundled) as path:
         images, labels = read_shards([path], name, len(classes))
     images.flags.writeable = labels.flags.writeable = False

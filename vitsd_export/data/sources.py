@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from vitsd_export.data.cifar import load_cifar
+from vitsd_export.data.containers import require_folder
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.detection import detect_cifar
-from vitsd_export.data.folders import require_folder
 from vitsd_export.data.originals import CIFAR_NAMES, Split
 from vitsd_export.data.sample import SAMPLE_SOURCES, choose_images, load_sample
 from vitsd_export.data.tarball import is_tarball
@@ -74,16 +74,10 @@ def load_images(
         raise InputError(
             f"{path} is a tarball without CIFAR. Extract it, and give the folder of the images."
         )
-    return _load_folder(path, split, size, count, seed)
-
-
-def _load_folder(
-    folder: Path, split: Split, size: int, count: int | None, seed: int
-) -> ImageDataset:
     from vitsd_export.data.image_folder import find_image_files, find_split
 
-    subfolder = find_split(folder, split)
-    files = find_image_files(folder if subfolder is None else subfolder)
+    subfolder = find_split(path, split)
+    files = find_image_files(subfolder or path)
     # Drawn before reading: a folder may hold far more images than are wanted.
     if count is not None:
         files = files.sample(count, seed)
@@ -95,16 +89,7 @@ def _fit(dataset: ImageDataset, size: int, count: int | None, seed: int) -> Imag
 
 
 def resize_dataset(dataset: ImageDataset, size: int) -> ImageDataset:
-    """Returns a data set in the size a model takes.
-
-    Args:
-        dataset: Images of any size.
-        size: Height and width of the result, in pixels; images of another size are cut to their
-            central square and resized.
-
-    Raises:
-        UsageError: If `size` is less than 1.
-    """
+    """Returns a data set whose images are cut to their central square and resized to `size` pixels."""
     from vitsd_export.data.images import resize_image
 
     if dataset.images.shape[1:3] == (size, size):

@@ -12,11 +12,11 @@ import dataclasses
 import gzip
 import os
 import tarfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS
 from vitsd_export.data.containers import MOST_FILE_BYTES
 from vitsd_export.errors import InputError
 
@@ -27,18 +27,6 @@ _MOST_HEADERS = 2000
 _MOST_HEADER_BYTES = 8192
 _GZIP_MARK = b"\x1f\x8b"
 _TAR_MARK, _TAR_MARK_OFFSET = b"ustar", 257
-# What `tarfile` and the decompression raise on a damaged file, apart from `OSError`.
-_DAMAGED_ERRORS = (
-    tarfile.TarError,
-    zlib.error,
-    EOFError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    ArithmeticError,
-    RecursionError,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,26 +42,11 @@ class Tarball:
     folder: str
 
     def where(self, name: str) -> str:
-        """Returns how messages call a file."""
         return f"{self._member(name)} in {self.path}"
-
-    def source(self) -> str:
-        """Returns how manifests call the whole."""
-        return str(self.path)
 
     def contents(
         self, names: Sequence[str], optional: Sequence[str] = ()
     ) -> Iterator[tuple[str, bytes]]:
-        """Yields the name and the bytes of each file, in the order of the tarball.
-
-        Args:
-            names: Files that must be there.
-            optional: Files that may be missing.
-
-        Raises:
-            InputError: If a file is missing, is a link or a device, or is unreasonably large, or if
-                the tarball cannot be read or is damaged.
-        """
         wanted = {self._member(name): name for name in (*names, *optional)}
         with _opened(self.path) as archive:
             for member, path in archive.members():
@@ -82,8 +55,8 @@ class Tarball:
                     continue
                 if not member.isreg() or member.issparse():
                     raise InputError(
-                        f"{self.where(name)} is no plain file but a link, a device or the like, "
-                        "and is refused as unsafe. Download the tarball from a source you trust."
+                        f"{self.where(name)} is not a regular file but a link, a device or the "
+                        "like, and is refused as unsafe. Download the tarball from a source you trust."
                     )
                 yield name, archive.read(member)
             missing = [name for name in names if name in wanted.values()]
@@ -214,7 +187,7 @@ def _opened(path: Path) -> Iterator[_Archive]:
         raise _damaged(path, error) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except _DAMAGED_ERRORS as error:
+    except UNREADABLE_ERRORS as error:
         raise _damaged(path, error) from error
 
 

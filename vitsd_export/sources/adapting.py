@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS, reason
 from vitsd_export.errors import InputError
-from vitsd_export.sources.damage import UNREADABLE_ERRORS, reason
 from vitsd_export.sources.options import InputRange
 
 # scale, offset of pixels 0–255.
@@ -28,7 +28,7 @@ def as_classifier(model: Any, path: Path) -> keras.Model:
         path: The file, for messages.
 
     Raises:
-        InputError: If it is something else.
+        InputError: If it does not map images to scores.
     """
     if not isinstance(model, keras.Model):
         raise _no_input(path)
@@ -39,20 +39,11 @@ def as_classifier(model: Any, path: Path) -> keras.Model:
             f"{path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; an image "
             "classifier has one of each."
         )
-    shape, classes = tuple(model.inputs[0].shape), tuple(model.outputs[0].shape)
-    if len(shape) != 4 or shape[3] != 3 or shape[1] is None or shape[1] != shape[2]:
-        raise InputError(
-            f"{path} takes an input of shape {shape}; expected square RGB images of fixed size, "
-            "(None, size, size, 3)."
-        )
-    if shape[0] is not None:
-        raise InputError(
-            f"{path} takes batches of exactly {shape[0]} images; expected any number, "
-            f"(None, {shape[1]}, {shape[2]}, 3). Build the model without a fixed batch size."
-        )
+    require_image_size(tuple(model.inputs[0].shape), str(path))
+    classes = tuple(model.outputs[0].shape)
     if len(classes) != 2 or classes[1] is None:
         raise InputError(
-            f"{path} answers with shape {classes}; expected one score a class, (None, classes)."
+            f"{path} has an output of shape {classes}; expected one score per class, (None, classes)."
         )
     _check_sizes(model, path)
     # A Sequential model that was read from a file has no `input`.
@@ -61,6 +52,25 @@ def as_classifier(model: Any, path: Path) -> keras.Model:
     ):
         return model
     return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+
+def require_image_size(shape: tuple[int | None, ...], where: str) -> int:
+    """Returns the height and width of the images that an input takes, in pixels; messages call it `where`.
+
+    Raises:
+        InputError: If it does not take any number of square RGB images of fixed size.
+    """
+    if len(shape) != 4 or shape[3] != 3 or shape[1] is None or shape[1] != shape[2]:
+        raise InputError(
+            f"{where} takes an input of shape {shape}; expected square RGB images of fixed size, "
+            "(None, size, size, 3)."
+        )
+    if shape[0] is not None:
+        raise InputError(
+            f"{where} takes batches of exactly {shape[0]} images; expected any number, "
+            f"(None, {shape[1]}, {shape[2]}, 3). Save the model without a fixed batch size."
+        )
+    return shape[1]
 
 
 def _check_sizes(model: keras.Model, path: Path) -> None:
@@ -125,14 +135,10 @@ def with_input_range(model: keras.Model, input_range: InputRange | None) -> kera
 
 
 def with_two_classes(model: keras.Model, *, answers_probability: bool) -> keras.Model:
-    """Gives a binary classifier with one output an output for each of its two classes.
+    """Gives a binary classifier, [N, size, size, 3] → [N, 1], an output for each of its two classes.
 
     The score z of one output stands for the probability σ(z) of the second class, and that is the
-    softmax of (0, z).
-
-    Args:
-        model: [N, size, size, 3] → [N, 1].
-        answers_probability: Whether the output is σ(z) itself: then the result answers (1 − σ, σ).
+    softmax of (0, z). With `answers_probability` the output is σ(z) itself; the result answers (1 − σ, σ).
     """
     kernel, bias = (
         ([[-1.0, 1.0]], [1.0, 0.0]) if answers_probability else ([[0.0, 1.0]], [0.0, 0.0])

@@ -1,9 +1,12 @@
 """Reading .keras files and whole models in HDF5, which may come from anywhere."""
 
+import contextlib
 import json
+import math
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,76 +14,80 @@ import keras
 
 # The layers are registered with Keras by importing them.
 import vitsd_export.model.layers  # noqa: F401
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS, reason, unreadable_errors
 from vitsd_export.errors import InputError
 from vitsd_export.sources.archive_safety import check_archive
-from vitsd_export.sources.damage import UNREADABLE_ERRORS, reason, unreadable_errors
-from vitsd_export.sources.weight_limit import limited_weights
+from vitsd_export.sources.reading import Reading
 
 CARD_FILE = "vitsd_export.json"
+# Weights that layers may hold beside what is stored of them.
+_SLACK = 1 << 20
 
 _UNKNOWN = re.compile(r"Could not locate (\w+) '([^']*)'")
 
 
-def load_archive(
-    path: Path,
-    *,
-    custom_objects: dict[str, Any] | None = None,
-    trust: bool = False,
-    shown: Path | None = None,
-) -> Any:
+def load_archive(reading: Reading) -> Any:
     """Returns what Keras makes of a .keras file; nothing in the file is executed unless it is trusted.
-
-    Args:
-        path: The file.
-        custom_objects: Classes and functions that the file may name, beside those that are registered.
-        trust: Whether code in the file may be run.
-        shown: Path that messages name, if this is a copy.
 
     Raises:
         InputError: If the file is damaged, contains code, or needs a layer that is not known here.
     """
-    shown = shown or path
+    path = reading.path
     if path.suffix != ".keras":
         # Keras goes by the name.
         raise InputError(
             f"{path} is an archive. If Keras saved it, rename it to {path.stem}.keras."
         )
-    stored = check_archive(path, shown)
-    return load_with_keras(path, stored, custom_objects=custom_objects, trust=trust, shown=shown)
+    return load_with_keras(reading, check_archive(path, reading.shown))
 
 
-def load_with_keras(
-    path: Path,
-    stored: int,
-    *,
-    custom_objects: dict[str, Any] | None = None,
-    trust: bool = False,
-    shown: Path | None = None,
-) -> Any:
-    """Returns what Keras makes of a .keras or .h5 file that has been checked.
-
-    Args:
-        path: The file.
-        stored: Numbers in its weights.
-        custom_objects: As in `load_archive`.
-        trust: As in `load_archive`.
-        shown: As in `load_archive`.
+def load_with_keras(reading: Reading, stored: int) -> Any:
+    """Returns what Keras makes of a .keras or .h5 file that has been checked and stores so many numbers.
 
     Raises:
         InputError: If the file is damaged, contains code, or needs a layer that is not known here.
     """
     try:
-        with warnings.catch_warnings(), limited_weights(stored):
+        with warnings.catch_warnings(), _limited_weights(stored):
             # Of habits of old files that matter no more.
             warnings.simplefilter("ignore")
             # So Keras tells that layers keep the random weights they were made with.
             warnings.filterwarnings("error", "Skipping nested container", UserWarning)
             # safe_mode refuses Lambda layers, which would run code from the file.
             return keras.saving.load_model(
-                path, custom_objects=custom_objects, compile=False, safe_mode=not trust
+                reading.path,
+                custom_objects=reading.custom_objects,
+                compile=False,
+                safe_mode=not reading.trust,
             )
     except unreadable_errors() as error:
-        raise InputError(_explain(error, shown or path)) from error
+        raise InputError(_explain(error, reading.shown)) from error
+
+
+@contextlib.contextmanager
+def _limited_weights(stored: int) -> Iterator[None]:
+    """Lets layers make as many weights, while the block runs, as a file holds; else raises ValueError.
+
+    Keras allocates the weights of an architecture before it looks whether the file has numbers for them:
+    a damaged or hostile one would fill the memory.
+    """
+    add_weight = keras.layers.Layer.add_weight
+    left = stored + _SLACK
+
+    def add_counted(self: Any, shape: Any = None, *arguments: Any, **options: Any) -> Any:
+        nonlocal left
+        left -= math.prod(shape) if isinstance(shape, list | tuple) else shape or 1
+        if left < 0:
+            raise ValueError(
+                f"the layer {self.name} wants a weight of shape {shape}; the file holds {stored} numbers"
+            )
+        return add_weight(self, shape, *arguments, **options)
+
+    keras.layers.Layer.add_weight = add_counted
+    try:
+        yield
+    finally:
+        keras.layers.Layer.add_weight = add_weight
 
 
 def _explain(error: Exception, path: Path) -> str:
@@ -102,19 +109,15 @@ def _explain(error: Exception, path: Path) -> str:
     )
 
 
-def read_card(path: Path, shown: Path | None = None) -> dict[str, Any]:
+def read_card(reading: Reading) -> dict[str, Any]:
     """Returns the card inside a .keras file; empty if it has none.
-
-    Args:
-        path: The file.
-        shown: Path that messages name, if this is a copy.
 
     Raises:
         InputError: If the card is damaged or no card.
     """
-    shown = shown or path
+    shown = reading.shown
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(reading.path) as archive:
             if CARD_FILE not in archive.namelist():
                 return {}
             card = json.loads(archive.read(CARD_FILE))

@@ -1,12 +1,15 @@
 """What is checked of a .keras archive before Keras opens it."""
 
+import io
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 
+import h5py
+
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS, reason
 from vitsd_export.errors import InputError
-from vitsd_export.sources.damage import UNREADABLE_ERRORS, reason
-from vitsd_export.sources.hdf5 import ReachesOutside, check_member
+from vitsd_export.sources.hdf5 import ReachesOutside, check_contained
 
 _WEIGHTS = "model.weights.h5"
 _WEIGHTS_WITH_PICKLES = "model.weights.npz"
@@ -18,12 +21,7 @@ _ALWAYS_FINE = 1 << 24
 def check_archive(path: Path, shown: Path) -> int:
     """Checks names, sizes and weights of the members of an archive; nothing is extracted.
 
-    Args:
-        path: The file.
-        shown: Path that messages name.
-
-    Returns:
-        How many numbers its weights hold.
+    Messages name the path `shown`. Returns how many numbers the weights hold.
 
     Raises:
         InputError: If the archive is damaged, or made to write, read or fill what it has no business with.
@@ -34,8 +32,10 @@ def check_archive(path: Path, shown: Path) -> int:
             members = archive.infolist()
             fault = _fault(members)
             if fault is None and _WEIGHTS in archive.namelist():
+                weights = archive.read(_WEIGHTS)
                 try:
-                    numbers = check_member(archive.read(_WEIGHTS))
+                    with h5py.File(io.BytesIO(weights), "r") as file:
+                        numbers = check_contained(file, len(weights))
                 except ReachesOutside as error:
                     fault = f"of its weights, {error}"
     except UNREADABLE_ERRORS as error:

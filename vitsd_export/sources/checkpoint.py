@@ -26,9 +26,13 @@ from vitsd_export.sources.custom_objects import load_custom_objects
 from vitsd_export.sources.folders import UNPACKED_FILES, holds_saved_model, holds_unpacked
 from vitsd_export.sources.location import Location, locate
 from vitsd_export.sources.options import SourceOptions
-from vitsd_export.sources.readers import read_archive, read_hdf5, read_saved_model
+from vitsd_export.sources.readers import (
+    read_archive,
+    read_hdf5,
+    read_saved_model,
+    read_unpacked,
+)
 from vitsd_export.sources.reading import Content, Reading, source_sha256
-from vitsd_export.sources.unpacked import packed
 
 _ZIP_SIGNATURE = b"PK\x03\x04"
 
@@ -95,7 +99,10 @@ def load_model(
     path = location.path
     try:
         digest = source_sha256(path)
-        start = b"" if path.is_dir() else _start(path)
+        start = b""
+        if not path.is_dir():
+            with path.open("rb") as file:
+                start = file.read(len(hdf5.SIGNATURE))
     except OSError as error:
         raise InputError(f"The model {path} cannot be read: {error}.") from error
     custom = options.get("custom_objects")
@@ -141,22 +148,16 @@ def load_model(
         "input_range": input_range,
         "custom_objects": custom,
     }
-    provenance = {name: value for name, value in facts.items() if value is not None}
     return LoadedModel(
         model,
         location.name,
         path,
         digest,
         content.card,
-        provenance,
+        {name: value for name, value in facts.items() if value is not None},
         tuple(notes),
         content.is_graph,
     )
-
-
-def _start(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(8)
 
 
 def _read(reading: Reading, start: bytes) -> Content:
@@ -166,8 +167,7 @@ def _read(reading: Reading, start: bytes) -> Content:
         if holds_saved_model(path):
             return read_saved_model(reading)
         if holds_unpacked(path):
-            with packed(path) as archive:
-                return read_archive(dataclasses.replace(reading, path=archive, shown=path))
+            return read_unpacked(reading)
         raise InputError(
             f"The model {path} is a folder that holds no model: neither a SavedModel (saved_model.pb) nor "
             f"the parts of a .keras file ({', '.join(UNPACKED_FILES)})."

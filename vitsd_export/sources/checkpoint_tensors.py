@@ -6,7 +6,7 @@ from typing import Any
 
 from vitsd_export._internal.native_stderr import quiet_native_stderr
 from vitsd_export._internal.tensorflow import import_tensorflow
-from vitsd_export.sources.tensors import NamedTensor, Tensors
+from vitsd_export.sources.published_architecture import NamedTensor, Tensors
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 

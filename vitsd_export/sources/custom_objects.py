@@ -9,18 +9,15 @@ from typing import Any
 
 import keras
 
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS, reason
 from vitsd_export.errors import InputError, UsageError
-from vitsd_export.sources.damage import UNREADABLE_ERRORS, reason
 
-# What a file that does not run raises, as far as it is no exit.
-_FAILURES: tuple[type[Exception], ...] = (*UNREADABLE_ERRORS, SyntaxError, NameError)
+# What a file that does not run raises, unless it exits.
+_FAILURES: tuple[type[Exception], ...] = (*UNREADABLE_ERRORS, NameError)
 
 
 def load_custom_objects(text: str) -> dict[str, Any]:
     """Runs a Python file and returns the Keras classes and the functions that it defines, by name.
-
-    Classes that the file registers with `keras.saving.register_keras_serializable` are found by Keras
-    itself.
 
     Args:
         text: `module:file`, the name under which the file is imported and its path; or the path alone, whose
@@ -70,7 +67,7 @@ def _import(name: str, path: Path) -> ModuleType:
         )
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
-        raise UsageError(f"--custom-objects {path} is no Python file.")
+        raise UsageError(f"--custom-objects {path} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -19,12 +19,12 @@ LIMIT_SECONDS = 600.0
 
 
 def try_graph(folder: Path, signature: str, images: np.ndarray) -> np.ndarray:
-    """Returns what a signature with one input and one output answers.
+    """Returns what a signature with one input and one output answers to images of its own type.
 
     Args:
         folder: A SavedModel whose operators have been checked.
         signature: Name of the signature.
-        images: What it is given, in its own type.
+        images: Its input.
 
     Raises:
         InputError: If it cannot be loaded or run, crashes, or does not end.

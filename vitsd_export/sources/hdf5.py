@@ -1,7 +1,6 @@
 """Opening HDF5 files that may come from anywhere."""
 
 import contextlib
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +8,9 @@ from typing import Any
 
 import h5py
 
+from vitsd_export._internal.damaged_files import UNREADABLE_ERRORS, reason
 from vitsd_export.errors import InputError
-from vitsd_export.sources.damage import UNREADABLE_ERRORS, reason
-from vitsd_export.sources.published_architecture import PUBLISHED_EPSILON
-from vitsd_export.sources.tensors import NamedTensor, Tensors
+from vitsd_export.sources.published_architecture import PUBLISHED_EPSILON, NamedTensor, Tensors
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Keras does not compress weights; a tensor far larger than its file is there to fill the memory.
@@ -45,19 +43,6 @@ def open_hdf5(path: Path) -> Iterator[tuple[h5py.File, int]]:
         ) from error
 
 
-def check_member(content: bytes) -> int:
-    """Checks an HDF5 file in memory as `open_hdf5` does.
-
-    Returns:
-        How many numbers its tensors hold.
-
-    Raises:
-        ReachesOutside: If it refers to other files or claims more numbers than it can hold.
-    """
-    with h5py.File(io.BytesIO(content), "r") as file:
-        return check_contained(file, len(content))
-
-
 def check_contained(file: h5py.File, size: int) -> int:
     """Checks that nothing in a file refers to other files, and that its tensors fit into it.
 
@@ -72,7 +57,7 @@ def check_contained(file: h5py.File, size: int) -> int:
         How many numbers its tensors hold.
 
     Raises:
-        ReachesOutside: If something does.
+        ReachesOutside: If something refers to other files, or the tensors are too large for the file.
     """
     visited: set[int] = set()
     waiting: list[h5py.Group] = [file]

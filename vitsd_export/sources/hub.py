@@ -4,8 +4,8 @@ import dataclasses
 import os
 import re
 from pathlib import Path
-from typing import Any
 
+from vitsd_export._internal.damaged_files import reason
 from vitsd_export.errors import EnvironmentProblem, InputError, UsageError
 from vitsd_export.sources.folders import UNPACKED_FILES, holds_saved_model, holds_unpacked
 
@@ -64,7 +64,7 @@ def parse_address(text: str) -> Address:
     match = _ADDRESS.fullmatch(text)
     if match is None or ".." in text:
         raise UsageError(
-            f"{text!r} is no address of a model. Write hf://owner/name or hf://owner/name@revision, as "
+            f"{text!r} is not the address of a model. Write hf://owner/name or hf://owner/name@revision, as "
             "in hf://keras-io/vit_small_ds_v2."
         )
     return Address(*match.groups())
@@ -106,23 +106,23 @@ def download(address: Address) -> tuple[Path, str]:
         ) from error
     except errors.GatedRepoError as error:
         raise InputError(
-            f"{address} is open only to those whom its owner has let in. Ask for access on its page, "
+            f"{address} is gated: its owner grants access. Ask for it on the repository's page, "
             "then set HF_TOKEN or run `hf auth login`."
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise InputError(
-            f"{address.repository} is no model on the Hugging Face hub, or it is private. Check the name; "
+            f"{address.repository} is not a model on the Hugging Face hub, or it is private. Check the name; "
             "for a private one, set HF_TOKEN or run `hf auth login`."
         ) from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise EnvironmentProblem(
-            f"{address} is not complete in the cache ({_cache(huggingface_hub)}) and the Hugging Face hub "
-            "cannot be reached. Connect to the network and run this again (once downloaded, no network "
-            "is needed), or give the folder of a copy."
+            f"{address} is not complete in the cache ({huggingface_hub.constants.HF_HUB_CACHE}) and the "
+            "Hugging Face hub cannot be reached. Connect to the network and run this again (once "
+            "downloaded, no network is needed), or give the folder of a copy."
         ) from error
     except (httpx.HTTPError, OSError, ValueError) as error:
         raise EnvironmentProblem(
-            f"{address} could not be downloaded: {_one_line(error)}. Try again later, "
+            f"{address} could not be downloaded: {reason(error).rstrip('.')}. Try again later, "
             "or give the folder of a copy."
         ) from error
     if not _COMMIT.fullmatch(folder.name):
@@ -131,10 +131,6 @@ def download(address: Address) -> tuple[Path, str]:
             "folder and run this again."
         )
     return folder, folder.name
-
-
-def _cache(huggingface_hub: Any) -> str:
-    return str(huggingface_hub.constants.HF_HUB_CACHE)
 
 
 def choose_file(folder: Path, address: Address) -> Path:
@@ -158,7 +154,3 @@ def choose_file(folder: Path, address: Address) -> Path:
         f"{address} holds no Keras model: no SavedModel, .keras or .h5 file. If it was made with "
         "another framework, nothing can be exported."
     )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300].rstrip(".")

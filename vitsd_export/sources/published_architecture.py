@@ -15,13 +15,24 @@ The hyperparameters follow from the shapes. Every shape is checked and every ten
 import dataclasses
 import math
 from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
 
 import keras
+import numpy as np
 
 from vitsd_export.errors import UsageError
 from vitsd_export.model.classifier import NORMALIZATION, build_classifier, set_normalization
 from vitsd_export.model.config import ModelConfig
-from vitsd_export.sources.tensors import NamedTensor, Tensors
+
+
+class NamedTensor(NamedTuple):
+    """A weight, named as in its file."""
+
+    name: str
+    value: np.ndarray
+
+
+Tensors: TypeAlias = list[NamedTensor]
 
 PUBLISHED_EPSILON = 1e-6
 # An image and its four shifted copies, each of three channels.
@@ -41,7 +52,7 @@ def map_weights(
     Args:
         tensors: All weights in the order of the layers.
         input_size: Height and width of the images that the model takes, in pixels.
-        epsilon: Added to the variance in its LayerNormalizations, which no weight tells.
+        epsilon: Added to the variance in its LayerNormalizations, which no weight shows.
 
     Raises:
         OtherWeights: If number, order or shapes are of another architecture.

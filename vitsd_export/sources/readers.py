@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import keras
 
 from vitsd_export.data.labels import read_labels_file
-from vitsd_export.errors import InputError, UsageError
-from vitsd_export.model.config import PRESETS, preset_config
+from vitsd_export.errors import InputError
+from vitsd_export.model.config import PRESETS
 from vitsd_export.sources.archive import load_archive, load_with_keras, read_card
+from vitsd_export.sources.folders import UNPACKED_FILES
 from vitsd_export.sources.hdf5 import (
     input_size,
     is_keras_2_weights,
@@ -21,9 +23,13 @@ from vitsd_export.sources.hdf5 import (
     open_hdf5,
     read_layers,
 )
-from vitsd_export.sources.published_architecture import OtherWeights, map_weights, read_config
+from vitsd_export.sources.published_architecture import (
+    OtherWeights,
+    Tensors,
+    map_weights,
+    read_config,
+)
 from vitsd_export.sources.reading import Content, Reading
-from vitsd_export.sources.tensors import Tensors
 from vitsd_export.sources.weights_file import load_weights
 
 
@@ -35,11 +41,23 @@ def read_archive(reading: Reading) -> Content:
         InputError: If it cannot be used.
     """
     reading.refuse_preset()
-    path, shown = reading.path, reading.shown
-    model = load_archive(
-        path, custom_objects=reading.custom_objects, trust=reading.trust, shown=shown
-    )
-    return Content(model, ".keras file", read_card(path, shown))
+    return Content(load_archive(reading), ".keras file", read_card(reading))
+
+
+def read_unpacked(reading: Reading) -> Content:
+    """Reads a folder with the members of a .keras file, as Keras uploads them to the Hugging Face hub.
+
+    Raises:
+        UsageError: If a preset was given.
+        InputError: If it cannot be used.
+    """
+    folder = reading.path
+    with tempfile.TemporaryDirectory(prefix="vitsd-export-") as scratch:
+        path = Path(scratch) / f"{folder.resolve().name}.keras"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in UNPACKED_FILES:
+                archive.write(folder / name, name)
+        return read_archive(dataclasses.replace(reading, path=path, copied_from=folder))
 
 
 def read_saved_model(reading: Reading) -> Content:
@@ -81,8 +99,8 @@ def read_hdf5(reading: Reading) -> Content:
         return _read_whole(reading, tensors, size, stored)
     if tensors:
         return Content(_mapped(tensors, reading), "weights of Keras 2")
-    with _named(path, ".weights.h5") as named:
-        return Content(load_weights(named, reading.preset, path), "weights of Keras 3")
+    with _named(reading, ".weights.h5") as named:
+        return Content(load_weights(named), "weights of Keras 3")
 
 
 def _read_whole(reading: Reading, tensors: Tensors, size: int | None, stored: int) -> Content:
@@ -91,24 +109,12 @@ def _read_whole(reading: Reading, tensors: Tensors, size: int | None, stored: in
         # Layers of the published model's own are not known to Keras; its weights are all that is needed.
         with contextlib.suppress(OtherWeights):
             return Content(map_weights(tensors, size), f"{form}, weights mapped")
-    with _named(reading.path, ".h5") as named:
-        model = load_with_keras(
-            named,
-            stored,
-            custom_objects=reading.custom_objects,
-            trust=reading.trust,
-            shown=reading.path,
-        )
-    return Content(model, form)
+    with _named(reading, ".h5") as named:
+        return Content(load_with_keras(named, stored), form)
 
 
 def _mapped(tensors: Tensors, reading: Reading) -> keras.Model:
-    if reading.preset is None:
-        raise UsageError(
-            f"{reading.path} holds weights alone. Say which architecture they are of: "
-            f"--preset {'|'.join(PRESETS)}."
-        )
-    wanted = preset_config(reading.preset)
+    wanted = reading.wanted_config()
     try:
         found = read_config(tensors, wanted.input_size)
         # Weights do not tell the rates of dropout.
@@ -130,12 +136,13 @@ def _mapped(tensors: Tensors, reading: Reading) -> keras.Model:
 
 
 @contextlib.contextmanager
-def _named(path: Path, suffix: str) -> Iterator[Path]:
+def _named(reading: Reading, suffix: str) -> Iterator[Reading]:
     """Yields the file, or a copy of it, whose name ends in a suffix, because Keras goes by the name."""
+    path = reading.path
     if path.name.endswith(suffix):
-        yield path
+        yield reading
         return
     with tempfile.TemporaryDirectory(prefix="vitsd-export-") as folder:
         copy = Path(folder) / f"{path.stem}{suffix}"
         shutil.copyfile(path, copy)
-        yield copy
+        yield dataclasses.replace(reading, path=copy, copied_from=path)

@@ -7,6 +7,7 @@ from typing import Any
 
 from vitsd_export._internal.hashing import file_sha256
 from vitsd_export.errors import UsageError
+from vitsd_export.model.config import PRESETS, ModelConfig, preset_config
 from vitsd_export.sources.folders import files_of
 
 
@@ -17,23 +18,41 @@ class Reading:
     Attributes:
         path: File or folder.
         preset: Architecture of a file of weights.
-        custom_objects: Classes and functions that the source may name.
+        custom_objects: Classes and functions that the source may name, beside those that are registered.
         trust: Whether code in it may be run.
-        shown: Path that messages name, if `path` is a copy.
+        copied_from: The source, if `path` is a copy of it.
     """
 
     path: Path
     preset: str | None = None
     custom_objects: dict[str, Any] = dataclasses.field(default_factory=dict)
     trust: bool = False
-    shown: Path | None = None
+    copied_from: Path | None = None
+
+    @property
+    def shown(self) -> Path:
+        """Path that messages name."""
+        return self.copied_from or self.path
 
     def refuse_preset(self) -> None:
         """Raises UsageError if a preset was given for a source that does not need one."""
         if self.preset is not None:
             raise UsageError(
-                f"{self.shown or self.path} holds its own architecture; --preset goes with a file of weights."
+                f"{self.shown} holds its own architecture; --preset goes with a file of weights."
             )
+
+    def wanted_config(self) -> ModelConfig:
+        """Returns the preset's architecture.
+
+        Raises:
+            UsageError: If there is no preset, or none of that name.
+        """
+        if self.preset is None:
+            raise UsageError(
+                f"{self.shown} holds weights alone. Say which architecture they are of: "
+                f"--preset {'|'.join(PRESETS)}."
+            )
+        return preset_config(self.preset)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,21 +6,22 @@ from typing import Any
 import keras
 import numpy as np
 
+from vitsd_export._internal.damaged_files import reason
 from vitsd_export._internal.tensorflow import import_tensorflow
 from vitsd_export.errors import InputError
+from vitsd_export.sources.adapting import require_image_size
 from vitsd_export.sources.checkpoint_tensors import read_variables
-from vitsd_export.sources.damage import reason
 from vitsd_export.sources.graph_layer import SavedModelGraph
 from vitsd_export.sources.graph_safety import read_safe_graph
 from vitsd_export.sources.graph_trial import try_graph
 from vitsd_export.sources.published_architecture import (
     PUBLISHED_EPSILON,
     OtherWeights,
+    Tensors,
     map_weights,
 )
 from vitsd_export.sources.reading import Content
-from vitsd_export.sources.signature import ImageSignature, find_signature
-from vitsd_export.sources.tensors import Tensors
+from vitsd_export.sources.signature import find_signature
 
 # Of LayerNormalization: the published model's, Keras's default, PyTorch's. No weight tells it, but the
 # graph does.
@@ -40,7 +41,10 @@ def load_saved_model(folder: Path) -> Content:
     """
     meta_graph = read_safe_graph(folder)
     signature = find_signature(meta_graph, folder)
-    size = _image_size(signature, folder)
+    size = require_image_size(signature.shape, f"The SavedModel {folder}")
+    # A size that no image has would fill the memory.
+    if not 1 <= size <= 4096:
+        raise InputError(f"The SavedModel {folder} takes images of {size} pixels.")
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (_TRIAL_IMAGES, size, size, 3)).astype(signature.dtype)
     weights = (
@@ -143,24 +147,6 @@ def _difference(own: np.ndarray, theirs: np.ndarray) -> float:
         return 0.0
     difference = float(np.abs(own - theirs).max() / max(float(np.abs(theirs).max()), 1e-6))
     return difference if np.isfinite(difference) else float("inf")
-
-
-def _image_size(signature: ImageSignature, folder: Path) -> int:
-    shape = signature.shape
-    if len(shape) != 4 or shape[3] != 3 or shape[1] is None or shape[1] != shape[2]:
-        raise InputError(
-            f"The SavedModel {folder} takes an input of shape {shape}; expected square RGB images of "
-            "fixed size, (None, size, size, 3)."
-        )
-    if shape[0] is not None:
-        raise InputError(
-            f"The SavedModel {folder} takes batches of exactly {shape[0]} images; expected any number. "
-            "Save it again with an open batch dimension."
-        )
-    # A size that no image has would fill the memory.
-    if not 1 <= shape[1] <= 4096:
-        raise InputError(f"The SavedModel {folder} takes images of {shape[1]} pixels.")
-    return shape[1]
 
 
 def _form(meta_graph: Any) -> str:

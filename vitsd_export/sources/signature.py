@@ -22,7 +22,6 @@ class ImageSignature:
         dtype: NumPy name of the input's type.
         shape: Shape of the input; None where it is open.
         output: Name of its output.
-        answer: Shape of the output; None where it is open or unknown.
     """
 
     name: str
@@ -30,7 +29,6 @@ class ImageSignature:
     dtype: str
     shape: tuple[int | None, ...]
     output: str
-    answer: tuple[int | None, ...]
 
 
 def find_signature(meta_graph: Any, folder: Path) -> ImageSignature:
@@ -59,7 +57,7 @@ def find_signature(meta_graph: Any, folder: Path) -> ImageSignature:
             f"outputs in its signature {names[0]}; an image classifier has one of each."
         )
     ((input_name, given),) = signature.inputs.items()
-    ((output_name, answered),) = signature.outputs.items()
+    (output_name,) = signature.outputs
     try:
         dtype = tf.dtypes.as_dtype(given.dtype).name
     except TypeError as error:
@@ -69,8 +67,5 @@ def find_signature(meta_graph: Any, folder: Path) -> ImageSignature:
             f"The SavedModel {folder} takes {dtype}; expected pixels as float32 or uint8. Save it with a "
             "signature that takes images, not encoded files."
         )
-    return ImageSignature(names[0], input_name, dtype, _shape(given), output_name, _shape(answered))
-
-
-def _shape(info: Any) -> tuple[int | None, ...]:
-    return tuple(None if size.size < 0 else int(size.size) for size in info.tensor_shape.dim)
+    shape = tuple(None if size.size < 0 else int(size.size) for size in given.tensor_shape.dim)
+    return ImageSignature(names[0], input_name, dtype, shape, output_name)

@@ -8,12 +8,12 @@ from typing import Any, Unpack
 import numpy as np
 
 from vitsd_export._internal.atomic_write import check_target, publish, staging
+from vitsd_export._internal.damaged_files import reason
 from vitsd_export._internal.tensorflow import quiet_converters, use_tensorflow
 from vitsd_export.data.labels import default_labels, named_labels
 from vitsd_export.data.sample import SAMPLE, choose_images
 from vitsd_export.data.sources import load_images
 from vitsd_export.errors import InputError, UsageError, VerificationError
-from vitsd_export.sources.damage import reason
 from vitsd_export.sources.location import loading_step, locate
 from vitsd_export.sources.options import LoadingOptions
 

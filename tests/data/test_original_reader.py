@@ -13,8 +13,9 @@ from tests.support.cifar_layouts import (
     write_cifar10_pickles,
     write_cifar100_binary,
 )
-from vitsd_export.data.binary import parse_rows
-from vitsd_export.data.cifar import detect_cifar, load_cifar
+from vitsd_export.data.cifar import load_cifar
+from vitsd_export.data.detection import detect_cifar
+from vitsd_export.data.original_reader import parse_rows
 from vitsd_export.errors import InputError
 
 
@@ -24,7 +25,7 @@ def test_pixels_are_ordered_as_specified() -> None:
     red = bytes(1024)
     green = bytes(row for row in range(32) for _ in range(32))
     blue = bytes(column for _ in range(32) for column in range(32))
-    images, labels = parse_rows(b"\x07" + red + green + blue, "x.bin", "cifar10", coarse=False)
+    images, labels = parse_rows(b"\x07" + red + green + blue, "x.bin", "cifar10")
     assert labels.tolist() == [7]
     assert images.shape == (1, 32, 32, 3)
     assert images[0, 5, 9].tolist() == [0, 5, 9]
@@ -32,8 +33,7 @@ def test_pixels_are_ordered_as_specified() -> None:
 
 def test_coarse_label_comes_before_the_fine_one() -> None:
     row = bytes([13, 81]) + bytes(3072)
-    assert parse_rows(row, "x.bin", "cifar100", coarse=False)[1].tolist() == [81]
-    assert parse_rows(row, "x.bin", "cifar100", coarse=True)[1].tolist() == [13]
+    assert parse_rows(row, "x.bin", "cifar100")[1].tolist() == [81]
 
 
 @given(st.integers(0, 4 * 3074))
@@ -41,10 +41,10 @@ def test_file_that_is_not_whole_rows_is_refused(length: int) -> None:
     for name, row in (("cifar10", 3073), ("cifar100", 3074)):
         data = bytes(length)
         if length and length % row == 0:
-            assert len(parse_rows(data, "x.bin", name, coarse=False)[0]) == length // row  # type: ignore[arg-type]
+            assert len(parse_rows(data, "x.bin", name)[0]) == length // row  # type: ignore[arg-type]
         else:
             with pytest.raises(InputError, match=rf"x\.bin has {length} bytes, .* rows of {row}"):
-                parse_rows(data, "x.bin", name, coarse=False)  # type: ignore[arg-type]
+                parse_rows(data, "x.bin", name)  # type: ignore[arg-type]
 
 
 def test_truncated_file_is_named(tmp_path: Path, cifar10_rows: dict[str, Rows]) -> None:
@@ -74,9 +74,8 @@ def test_label_out_of_range_is_refused(
     content = bytearray((folder / "test.bin").read_bytes())
     content[2 * 3074 + column] = value
     (folder / "test.bin").write_bytes(content)
-    for coarse in (False, True):
-        with pytest.raises(InputError, match=rf"test\.bin has {message}"):
-            load_cifar("cifar100", "test", tmp_path, coarse=coarse)
+    with pytest.raises(InputError, match=rf"test\.bin has {message}"):
+        load_cifar("cifar100", "test", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
-"""What comes up when a file that somebody else wrote is read."""
+"""What comes up when a damaged or hostile file is read."""
 
+import pickle
 import struct
 import sys
+import tarfile
 import zipfile
 import zlib
 
-# What Keras, h5py and zipfile raise on a damaged or hostile file is not documented and varies with the
-# damage.
+# What Keras, h5py, pillow, pickle, tarfile and zipfile raise on such a file is not documented and varies
+# with the damage.
 UNREADABLE_ERRORS: tuple[type[Exception], ...] = (
     OSError,
     EOFError,
@@ -19,8 +21,11 @@ UNREADABLE_ERRORS: tuple[type[Exception], ...] = (
     AssertionError,
     ImportError,
     MemoryError,
+    SyntaxError,
     UserWarning,
+    pickle.UnpicklingError,
     struct.error,
+    tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from training.run_log import best_epoch, write_log
+from training.run_files import best_epoch, write_log
 
 
 def test_the_table_holds_every_figure(tmp_path: Path) -> None:
