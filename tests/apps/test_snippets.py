@@ -21,12 +21,15 @@ from vitsd_export.data.labels import CIFAR10_CLASSES
 from vitsd_export.deploy.snippets import LANGUAGES, Language, fill_in, write_snippet
 from vitsd_export.errors import InputError, UsageError
 from vitsd_export.runtimes import open_runner
+from vitsd_export.workflows.export import Export
+from vitsd_export.workflows.targets import Target
 
 HEADERS = (os.environ.get("ONNXRUNTIME_INCLUDE", ""), "/usr/include/onnxruntime")
 LITERT_LANGUAGES: tuple[Language, ...] = ("kotlin", "swift", "python")
 BOTH: list[tuple[Language, Format]] = [
-    *((language, "onnx") for language in LANGUAGES),
+    *((language, "onnx") for language in LANGUAGES if language != "coreml"),
     *((language, "tflite") for language in LITERT_LANGUAGES),
+    ("coreml", "saved-model"),
 ]
 
 
@@ -79,6 +82,54 @@ def test_python_answers_as_the_runner(
         (tmp_path / "snippet.py").write_text(write_snippet("python", artifact))
         ended = run_app([sys.executable, "snippet.py"], picture, folder=tmp_path)
         assert_answers(ended.stdout, artifact, picture)
+
+
+@pytest.fixture(scope="module")
+def integers(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that answers in steps of uint8."""
+    path = tmp_path_factory.mktemp("integers") / "full.tflite"
+    Export(small_model, verify=False).run(Target("tflite", path, "full-int8"))
+    return path
+
+
+def test_python_reads_integers_by_the_files_scale(
+    integers: Path, bundled_pictures: list[Path], tmp_path: Path
+) -> None:
+    picture = bundled_pictures[0]
+    shutil.copy(integers, tmp_path)
+    (tmp_path / "snippet.py").write_text(write_snippet("python", integers))
+    ended = run_app([sys.executable, "snippet.py"], picture, folder=tmp_path)
+    assert_answers(ended.stdout, integers, picture)
+    app = Path(__file__).parents[2] / "apps" / "python" / "classify_litert.py"
+    told = run_app([sys.executable, app], integers, picture, "--json").answers
+    assert sum(told[str(picture)].values()) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize(("dtype", "kotlin", "swift"), [
+    ("uint8", "answers[0][it].toInt() and 255", "to: UInt8.self"),
+    ("int8", "answers[0][it].toInt() - ", "to: Int8.self"),
+])  # fmt: skip
+def test_phones_read_integers_by_the_files_scale(dtype: str, kotlin: str, swift: str) -> None:
+    manifest = tiny_manifest("tflite")
+    manifest = dataclasses.replace(
+        manifest, output=dataclasses.replace(manifest.output, dtype=dtype)
+    )
+    code = fill_in("kotlin", FORMATS["tflite"], manifest, "m.tflite")
+    assert "ByteArray(" in code
+    assert "quantizationParams()" in code
+    assert kotlin in code.replace("(answers", "answers").replace("255)", "255")
+    code = fill_in("swift", FORMATS["tflite"], manifest, "m.tflite")
+    assert swift in code
+    assert "quantizationParameters!.zeroPoint" in code
+
+
+def test_an_answer_of_another_type_is_refused() -> None:
+    manifest = tiny_manifest("tflite")
+    manifest = dataclasses.replace(
+        manifest, output=dataclasses.replace(manifest.output, dtype="int16")
+    )
+    with pytest.raises(InputError, match=r"answers in int16; .*float32, uint8 and int8"):
+        fill_in("kotlin", FORMATS["tflite"], manifest, "m.tflite")
 
 
 def test_javascript_answers_as_the_runner(
@@ -194,7 +245,13 @@ def test_an_artifact_without_a_manifest_is_refused(tmp_path: Path) -> None:
     assert "manifest" in outcome.error
 
 
-def test_a_saved_model_is_refused(exported: Artifacts) -> None:
+def test_phones_run_no_saved_model(exported: Artifacts) -> None:
     outcome = run_command("snippet", "kotlin", exported.saved_model)
-    assert outcome.exit_code == 3
-    assert "servers" in outcome.error
+    assert outcome.exit_code == 2
+    assert "export the model to ONNX" in outcome.error
+
+
+def test_core_ml_takes_a_saved_model(exported: Artifacts) -> None:
+    outcome = run_command("snippet", "coreml", exported.onnx)
+    assert outcome.exit_code == 2
+    assert "export the model to SavedModel" in outcome.error

@@ -17,6 +17,7 @@ from tests.support.broken_files import (
     quantized_onnx_layers,
 )
 from tests.support.command_line import Artifacts
+from tests.support.keras_models import TINY_MODEL
 from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.data.sample import load_sample
 from vitsd_export.measure.gates import Verification
@@ -60,8 +61,8 @@ def training_images() -> ImageDataset:
 def sure(exported: Artifacts, tmp_path_factory: pytest.TempPathFactory) -> Subject:
     """The bundled model."""
     path = tmp_path_factory.mktemp("sure") / "full.tflite"
-    Export(verify=False).run(Target("tflite", path, "full-int8"))
-    reference = Reference.load("vit-tiny-cifar10")
+    Export(TINY_MODEL, verify=False).run(Target("tflite", path, "full-int8"))
+    reference = Reference.load(TINY_MODEL)
     labels = reference.loaded.labels
     assert labels is not None
     files = (each.read_bytes() for each in (exported.onnx_int8, exported.int8, path))
@@ -75,7 +76,7 @@ def unsure(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     from vitsd_export.sources.checkpoint import write_model
 
     folder = tmp_path_factory.mktemp("unsure")
-    model: Any = Reference.load("vit-tiny-cifar10").loaded.model
+    model: Any = Reference.load(TINY_MODEL).loaded.model
     rng = np.random.default_rng(0)
     weights = [
         each + NOISE * each.std() * rng.standard_normal(each.shape) if each.ndim > 1 else each

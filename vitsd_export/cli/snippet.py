@@ -11,8 +11,10 @@ from vitsd_export.cli.state import State
 
 def snippet(
     language: Annotated[
-        Literal["kotlin", "swift", "c", "cpp", "python", "javascript"],
-        typer.Argument(help="Programming language."),
+        Literal["kotlin", "swift", "c", "cpp", "python", "javascript", "coreml"],
+        typer.Argument(
+            help="Programming language; coreml: Python code that converts a SavedModel."
+        ),
     ],
     artifact: Artifact,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Code that runs one artifact, in the language of the app, with its names, shapes and labels filled in.
+"""Code that runs or converts one artifact, with its names, shapes and labels filled in.
 
 The code lies in `templates`, a file for each format and language.
 """
@@ -9,11 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal, get_args
 
-from vitsd_export.artifact.formats import LITERT, ONNX, ArtifactFormat
+from vitsd_export.artifact.formats import LITERT, ONNX, SAVED_MODEL, ArtifactFormat
 from vitsd_export.artifact.manifest import Manifest
 from vitsd_export.errors import InputError, UsageError
 
-Language = Literal["kotlin", "swift", "c", "cpp", "python", "javascript"]
+Language = Literal["kotlin", "swift", "c", "cpp", "python", "javascript", "coreml"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 # File suffix, and how far labels are indented.
@@ -24,11 +24,13 @@ _STYLES: dict[Language, tuple[str, str]] = {
     "cpp": ("cpp", " " * 4),
     "python": ("py", ""),
     "javascript": ("mjs", "  "),
+    "coreml": ("coreml.py", "    "),
 }
 # The languages that there is code in.
 _LANGUAGES_OF: dict[ArtifactFormat, tuple[Language, ...]] = {
-    ONNX: LANGUAGES,
+    ONNX: ("kotlin", "swift", "c", "cpp", "python", "javascript"),
     LITERT: ("kotlin", "swift", "python"),
+    SAVED_MODEL: ("coreml",),
 }
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _LABELS_WIDTH = 90
@@ -82,7 +84,7 @@ def write_snippet(language: Language, artifact: Path) -> str:
 
     form = find_format(artifact)
     if form not in _LANGUAGES_OF:
-        raise unusable(artifact, f"apps run ONNX and LiteRT files; {form.phrase} is for servers")
+        raise unusable(artifact, f"there is no code for {form.phrase}")
     with open_runner(artifact) as runner:
         manifest = runner.manifest
     if manifest is None:
@@ -103,9 +105,10 @@ def fill_in(language: Language, form: ArtifactFormat, manifest: Manifest, file_n
         raise UsageError(f"The languages are {', '.join(LANGUAGES)}; not {language!r}.")
     languages = _LANGUAGES_OF[form]
     if language not in languages:
+        other = next(each for each, those in _LANGUAGES_OF.items() if language in those)
         raise UsageError(
-            f"For {form.title} files there is code in {', '.join(languages)}. For {language} "
-            "export the model to ONNX."
+            f"For {form.title} artifacts there is code in {', '.join(languages)}. For {language}, "
+            f"export the model to {other.title}."
         )
     words = _WORDS.get(manifest.input.dtype)
     if words is None:
