@@ -135,4 +135,7 @@ def publish_folder(staged: Path, target: Path) -> None:
         os.rename(staged, target)
         return
     for path in staged.iterdir():
-        os.replace(path, target / path.name)
+        if path.is_dir():
+            publish_folder(path, target / path.name)
+        else:
+            os.replace(path, target / path.name)

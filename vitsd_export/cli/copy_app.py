@@ -11,9 +11,10 @@ from vitsd_export.cli.state import State
 
 def copy_app(
     kind: Annotated[
-        Literal["python", "web", "node"],
+        Literal["python", "web", "node", "transformers"],
         typer.Argument(
-            help="Kind of app: python runs ONNX and LiteRT files, web and node run ONNX."
+            help="Kind of app: python runs ONNX and LiteRT files, web and node run ONNX; transformers: a "
+            "model folder for @huggingface/transformers and Optimum, from ONNX."
         ),
     ],
     artifact: Artifact,
@@ -28,6 +29,11 @@ def copy_app(
 
         write_site(artifact, output, force=force)
         commands = ["python3 -m http.server --bind 127.0.0.1 8000"]
+    elif kind == "transformers":
+        from vitsd_export.deploy.transformers_folder import write_transformers_folder
+
+        write_transformers_folder(artifact, output, force=force)
+        commands = ["npm install @huggingface/transformers"]
     else:
         from vitsd_export.deploy.app_bundle import copy_app as run
 

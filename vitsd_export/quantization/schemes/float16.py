@@ -24,6 +24,7 @@ def _make_litert(making: Making) -> None:
 
 FLOAT16 = Scheme(
     name="float16",
+    transformers_suffix="_fp16",
     weights="float16",
     activations="float32",
     gate=Gate(max_abs_difference=5e-3, top1_agreement=Fraction(995, 1000)),

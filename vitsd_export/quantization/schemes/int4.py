@@ -43,6 +43,7 @@ def _make_litert(making: Making) -> FittedLayers:
 
 INT4 = Scheme(
     name="int4",
+    transformers_suffix="_q4",
     weights="int4 in blocks for the large layers, or for harmless ones if none is; int8 for the rest",
     activations="8 bits in these layers",
     gate=few_bits_gate(0.005),

@@ -46,6 +46,7 @@ def _litert(**how: bool) -> Callable[[Making], FittedLayers | None]:
 
 INT8 = Scheme(
     name="int8",
+    transformers_suffix="_quantized",
     weights=INT8_BY_CHANNEL,
     activations="8 bits, ranges calibrated on training images; the attention core in float32",
     gate=few_bits_gate(0.002),
@@ -63,6 +64,7 @@ INT8 = Scheme(
 
 DYNAMIC_INT8 = Scheme(
     name="dynamic-int8",
+    transformers_suffix="_int8",
     weights=INT8_BY_CHANNEL,
     activations="8 bits, ranges taken at run time",
     gate=few_bits_gate(0.002),
@@ -74,6 +76,7 @@ DYNAMIC_INT8 = Scheme(
 
 WEIGHT_ONLY_INT8 = Scheme(
     name="weight-only-int8",
+    transformers_suffix="_quantized",
     weights=INT8_BY_CHANNEL,
     activations="float32; weights are widened when the file is loaded",
     gate=few_bits_gate(0.002),

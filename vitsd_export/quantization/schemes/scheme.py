@@ -82,6 +82,7 @@ class Scheme:
         few_bits: Whether weights have 8 bits or fewer, so that it is worth a search, and a head of low rank.
         levels: Largest integer of the weights of few bits.
         output_dtype: NumPy name of the type that its artifacts answer in.
+        transformers_suffix: How transformers.js names files of such numbers: `model` + suffix.
         method: How ranges follow from the images unless another method is asked for.
         remedy: What to do if an artifact misses the gate.
     """
@@ -94,6 +95,7 @@ class Scheme:
     few_bits: bool = True
     levels: int = 127
     output_dtype: str = "float32"
+    transformers_suffix: str = ""
     method: Method = "minmax"
     remedy: str = (
         "Calibrate on images like those it will see (--calibration-data), or use a scheme with more "
