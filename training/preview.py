@@ -1,17 +1,19 @@
 """The command `python -m training preview`: training images as the model sees them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
-from training.augmentation.draws import draw_epoch
-from training.augmentation.pipeline import augment
 from training.options import LARGEST_SEED, Changes, DataDir, RecipeName, check_png, tell
 from training.recipes import Recipe, load_recipe, with_changes
-from vitsd_export.data.dataset import ImageDataset
 from vitsd_export.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    # At run time --help of every command would wait for NumPy.
+    import numpy as np
+
+    from vitsd_export.data.dataset import ImageDataset
 
 # A smaller share would be shown as 0 %.
 _SMALLEST_SHARE = 0.005
@@ -60,8 +62,8 @@ def preview(
 
 
 def augmented_images(
-    recipe: Recipe, data: ImageDataset, count: int, *, seed: int, epoch: int
-) -> tuple[np.ndarray, list[str]]:
+    recipe: Recipe, data: "ImageDataset", count: int, *, seed: int, epoch: int
+) -> tuple["np.ndarray", list[str]]:
     """Augments and mixes the first `count` images, or fewer if there are fewer, of an epoch from 0.
 
     Returns:
@@ -71,6 +73,11 @@ def augmented_images(
     Raises:
         InputError: If the data has no labels, or fewer images than a batch of the recipe.
     """
+    import numpy as np
+
+    from training.augmentation.draws import draw_epoch
+    from training.augmentation.pipeline import augment
+
     if data.labels is None:
         raise InputError(f"{data.source} has no labels, which a preview shows.")
     if len(data) < recipe.batch_size:
@@ -92,8 +99,8 @@ def augmented_images(
     return pixels[:count], captions
 
 
-def _caption(shares: np.ndarray, names: tuple[str, ...]) -> str:
-    present = [index for index in np.argsort(-shares) if shares[index] > _SMALLEST_SHARE]
+def _caption(shares: "np.ndarray", names: tuple[str, ...]) -> str:
+    present = [index for index in (-shares).argsort() if shares[index] > _SMALLEST_SHARE]
     if len(present) == 1:
         return names[present[0]]
     return "\n".join(f"{shares[index]:.0%} {names[index]}" for index in present)

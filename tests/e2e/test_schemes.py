@@ -214,7 +214,11 @@ def test_the_schemes_are_listed_with_where_they_run() -> None:
             ["--quantize", "--keep-float", "block0/mlp/dens0"],
             r"Did you mean 'block0/mlp/dense0'",
         ),
-        ("onnx", ["--quantize", "--calibration-split", "test"], r"no calibration data.*--force"),
+        (
+            "onnx",
+            ["--quantize", "--calibration-split", "test"],
+            r"cannot be used for calibration.*--force",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_can(

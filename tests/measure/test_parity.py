@@ -138,7 +138,7 @@ def test_a_number_that_is_not_finite_never_passes(value: float, side: str, schem
 
 
 def test_answers_that_cannot_be_compared_are_refused() -> None:
-    with pytest.raises(InputError, match="4 classes apart and the reference model 6"):
+    with pytest.raises(InputError, match="4 classes and the reference model 6"):
         compare(_random(3), np.eye(4)[:3])
     with pytest.raises(UsageError, match="same images"):
         compare(_random(3), _random(4))

@@ -168,7 +168,7 @@ def test_a_folder_of_something_else_stays(
     (tmp_path / "photo.jpg").write_text("mine")
     outcome = run_command("web", exported.onnx, "-o", tmp_path, *force)
     assert outcome.exit_code == 2
-    assert "holds something else" in outcome.error
+    assert "holds something that is not a site of this command" in outcome.error
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
 
 
