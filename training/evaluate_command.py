@@ -23,7 +23,7 @@ def evaluate(
             help="Name of a bundled model, .keras file, or .weights.h5 file with --preset."
         ),
     ] = DEFAULT_MODEL,
-    data: Data = "cifar10",
+    data: Data = "cifar100",
     data_dir: DataDir = None,
     split: Annotated[
         Literal["test", "train", "validation"],

@@ -316,7 +316,7 @@ def test_the_command_prints_one_json_document(
     cifar10: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     picture = tmp_path / "confusion.png"
-    run(BUNDLED, "--data-dir", cifar10, "--json", "--confusion", picture)
+    run(BUNDLED, "--data", "cifar10", "--data-dir", cifar10, "--json", "--confusion", picture)
     captured = capfd.readouterr()
     document = json.loads(captured.out)
     assert document["images"] == 60
@@ -331,7 +331,7 @@ def test_the_command_prints_one_json_document(
 
 
 def test_the_command_prints_tables(cifar10: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run("--data-dir", cifar10, "--batch-size", 32)
+    run(BUNDLED, "--data", "cifar10", "--data-dir", cifar10, "--batch-size", 32)
     captured = capsys.readouterr()
     assert "top-1" in captured.out
     assert "most often taken for" in captured.out
