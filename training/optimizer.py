@@ -39,7 +39,9 @@ def build_optimizer(
         warmup_target=peak if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
-    averaging = {"use_ema": True, "ema_momentum": recipe.ema_decay} if recipe.ema_decay else {}
+    # An average over more than a fifth of a short stage would be one of its first weights.
+    momentum = min(recipe.ema_decay, max(0.0, 1 - 5 / (epochs * steps_per_epoch)))
+    averaging = {"use_ema": True, "ema_momentum": momentum} if recipe.ema_decay else {}
     optimizer = keras.optimizers.AdamW(
         schedule,
         weight_decay=recipe.weight_decay,

@@ -114,3 +114,10 @@ def test_a_run_follows_the_schedule(finished: FinishedRun) -> None:
     for epoch, row in enumerate(finished.log, 1):
         expected = scheduled(epoch * STEPS_PER_EPOCH, peak, 5, total)
         assert row["learning_rate"] == pytest.approx(expected, rel=1e-4, abs=1e-9)
+
+
+@pytest.mark.parametrize(("epochs", "momentum"), [(2000, 0.9995), (10, 0.95), (1, 0.5)])
+def test_the_average_reaches_over_a_fifth_of_a_stage_at_most(epochs: int, momentum: float) -> None:
+    own = dataclasses.replace(recipe(), ema_decay=0.9995)
+    optimizer = build_optimizer(own, epochs=epochs, steps_per_epoch=10)
+    assert optimizer.ema_momentum == pytest.approx(momentum)

@@ -41,7 +41,8 @@ class OptimizerRecipe(_Section):
         later_stage_factor: Factor on the peak learning rate in the stages after the first; each stage has a
             warm-up and a cosine of its own.
         ema_decay: Decay, a step, of the exponential moving average of the weights, which is then what is
-            validated and kept; 0 for none.
+            validated and kept; 0 for none. In short stages it is lower: the average reaches over a fifth of
+            the stage at most.
     """
 
     learning_rate: float = _value(above=0)
