@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-DEFAULT_MODEL = "vit-tiny-cifar10"
+DEFAULT_MODEL = "vit-small-ds-cifar100"
 
 
 def bundled_names() -> list[str]:

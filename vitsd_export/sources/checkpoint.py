@@ -1,6 +1,7 @@
 """Reading and writing trained models."""
 
 import dataclasses
+import io
 import json
 import os
 import zipfile
@@ -202,6 +203,38 @@ def write_model(model: keras.Model, config: ModelConfig, path: Path, card: dict[
     return write_archive(bare, path, card)
 
 
+# As Keras calls it.
+_WEIGHTS_FILE = "model.weights.h5"
+# Smaller arrays are not worth a filter.
+_FEWEST_SHUFFLED = 64
+
+
+def _shuffled(weights: bytes) -> bytes:
+    """Returns an HDF5 file whose arrays are compressed with their bytes sorted by place.
+
+    Float32 weights of float16 values then take 2.1 bytes each; compressed as they are, 2.3.
+    """
+    import h5py
+
+    content = io.BytesIO()
+    with h5py.File(io.BytesIO(weights), "r") as old, h5py.File(content, "w") as new:
+
+        def copy(name: str, found: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(found, h5py.Group):
+                copied = new.require_group(name)
+            elif found.size < _FEWEST_SHUFFLED:
+                copied = new.create_dataset(name, data=found[()])
+            else:
+                copied = new.create_dataset(
+                    name, data=found[()], compression="gzip", compression_opts=9, shuffle=True
+                )
+            copied.attrs.update(found.attrs)
+
+        new.attrs.update(old.attrs)
+        old.visititems(copy)
+    return content.getvalue()
+
+
 def write_archive(model: keras.Model, path: Path, card: dict[str, Any]) -> str:
     """Writes any model to a compressed .keras file with a card inside.
 
@@ -217,6 +250,7 @@ def write_archive(model: keras.Model, path: Path, card: dict[str, Any]) -> str:
             zipfile.ZipFile(compressed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target,
         ):
             members = {name: source.read(name) for name in source.namelist()}
+            members[_WEIGHTS_FILE] = _shuffled(members[_WEIGHTS_FILE])
             members[CARD_FILE] = json.dumps(card, indent=2, ensure_ascii=False).encode()
             for name, content in members.items():
                 target.writestr(name, content, zipfile.ZIP_DEFLATED, 9)
