@@ -29,7 +29,7 @@ LITERT_LANGUAGES: tuple[Language, ...] = ("kotlin", "swift", "python")
 BOTH: list[tuple[Language, Format]] = [
     *((language, "onnx") for language in LANGUAGES if language != "coreml"),
     *((language, "tflite") for language in LITERT_LANGUAGES),
-    ("coreml", "saved-model"),
+    ("coreml", "saved_model"),
 ]
 
 

@@ -24,7 +24,7 @@ def write_pictures(folder: Path, images: np.ndarray) -> str:
 
 def test_the_test_split_is_refused_unless_forced() -> None:
     source = CalibrationSource(split="test")
-    with pytest.raises(UsageError, match=r"no calibration data.*--force"):
+    with pytest.raises(UsageError, match=r"cannot be used for calibration.*--force"):
         read_calibration_images(source, 32)
     forced = read_calibration_images(CalibrationSource(split="test", force=True), 32)
     assert forced.split == "test"
@@ -33,7 +33,7 @@ def test_the_test_split_is_refused_unless_forced() -> None:
 @pytest.mark.parametrize("name", ["test", "Val", "validation"])
 def test_a_folder_with_the_name_of_a_test_split_is_refused(tmp_path: Path, name: str) -> None:
     folder = write_pictures(tmp_path / name, random_images(20, 1))
-    with pytest.raises(UsageError, match="no calibration data"):
+    with pytest.raises(UsageError, match="cannot be used for calibration"):
         read_calibration_images(CalibrationSource(folder), 32)
     assert len(read_calibration_images(CalibrationSource(folder, force=True), 32)) == 20
 
@@ -52,7 +52,7 @@ def test_pictures_of_the_verification_are_refused_wherever_they_lie(
 @pytest.mark.parametrize("count", [1, 15])
 def test_few_pictures_are_refused_unless_forced(tmp_path: Path, count: int) -> None:
     folder = write_pictures(tmp_path / "few", random_images(count, 2))
-    with pytest.raises(InputError, match=rf"gives {count} calibration images"):
+    with pytest.raises(InputError, match=rf"has {count} calibration images"):
         read_calibration_images(CalibrationSource(folder), 32)
     told: list[str] = []
     data = read_calibration_images(CalibrationSource(folder, force=True), 32, told.append)
