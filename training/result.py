@@ -91,7 +91,7 @@ def write_result(
     with writing(folder):
         sha256 = write_network(trained.model, trained.config, path, card)
     if score is None:
-        return f"Stopped after {done} of {epochs} epochs; --resume goes on. Wrote {path}."
+        return f"Stopped after {done} of {epochs} epochs; --resume continues. Wrote {path}."
     text = json.dumps({**card, "sha256": sha256}, indent=2, ensure_ascii=False)
     write_text(folder / "card.json", text + "\n")
     return (

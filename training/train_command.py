@@ -175,7 +175,7 @@ def train(
     try:
         trained = run(config, chosen, training_set, folder, settings)
     except KeyboardInterrupt:
-        tell("Interrupted; --resume goes on from the last finished epoch.")
+        tell("Interrupted; --resume continues after the last finished epoch.")
         raise typer.Exit(130) from None
     from training.plots import write_curves
 

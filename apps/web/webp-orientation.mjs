@@ -1,4 +1,4 @@
-// The EXIF orientation of WebP files, which browsers do not heed as they do in JPEG, PNG and AVIF.
+// The EXIF orientation of WebP files, which browsers ignore, unlike that of JPEG, PNG and AVIF.
 // Container: https://developers.google.com/speed/webp/docs/riff_container, EXIF: TIFF 6.0, section 2.
 
 const ORIENTATION = 0x0112;

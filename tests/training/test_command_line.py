@@ -218,7 +218,7 @@ def test_interrupting_tells_how_to_go_on(
 
     monkeypatch.setattr(tensorflow_engine.TensorFlowEngine, "step", interrupt)
     assert exit_code(*quick_options(cifar10, tmp_path / "run")) == 130
-    assert "--resume goes on" in capsys.readouterr().err
+    assert "--resume continues" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_a_diverging_run_ends_with_4(
         (["--set", "stages=10@32"], "The stages 10@32 have 10 epochs, not 30"),
         (["--set", "stages=10@37,20@72"], "37"),
         (["--preset", "resnet9", "--set", "stages=30@32"], "residual network has one image size"),
-        (["--preset", "resnet9", "--start-from", "vit-tiny-cifar10"], "network starts anew"),
+        (["--preset", "resnet9", "--start-from", "vit-tiny-cifar10"], "network starts from scratch"),
         (["--freeze", "encoder"], "give --start-from, too"),
         (["--freeze", "head"], "'--freeze'"),
         (["--learning-rate", "nan"], "learning_rate must be finite and greater than 0"),

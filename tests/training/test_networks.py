@@ -124,7 +124,7 @@ def test_the_recipe_scales_the_dropout_of_the_preset() -> None:
 
 
 def test_a_residual_network_starts_anew(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="a residual network starts anew") as caught:
+    with pytest.raises(UsageError, match="a residual network starts from scratch") as caught:
         run(tmp_path / "run", config=NARROW, recipe=PLAIN, start=random_start())
     assert caught.value.exit_code == 2
     assert not (tmp_path / "run").exists()

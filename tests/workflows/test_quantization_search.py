@@ -253,7 +253,7 @@ def test_the_state_of_another_model_is_not_taken(tmp_path: Path) -> None:
 def test_a_damaged_state_says_what_to_do(tmp_path: Path, text: str) -> None:
     state = tmp_path / "state.json"
     state.write_text(text)
-    with pytest.raises(InputError, match="Delete it to start anew"):
+    with pytest.raises(InputError, match="Delete it to start over"):
         run(state=state)
 
 

@@ -302,7 +302,7 @@ def _read_state(
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"The state of the search in {path} cannot be read ({error}). Delete it to start anew."
+            f"The state of the search in {path} cannot be read ({error}). Delete it to start over."
         ) from error
     progress(f"{len(trials)} candidates were measured before")
     return trials

@@ -20,7 +20,7 @@ def open_runner(
     Args:
         path: The artifact.
         threads: Threads of the runtime; its own choice when None. TensorFlow's threads belong to
-            the process, so a SavedModel does not heed it.
+            the process, so a SavedModel ignores it.
         batch_size: Images in a batch where the artifact's batch dimension is dynamic.
         trusted: Leaves out the search for damage (digest of the manifest beside it; for LiteRT
             without one, a trial in a process of its own). For a file this process has just written.
