@@ -68,8 +68,8 @@ def quantized(**options: Any) -> bytes:
     layers = [
         name for name, kernel in zip(OUTPUTS, stored(content), strict=True) if kernel is not None
     ]
-    # The converter puts a 1 behind names that it finds taken.
-    assert sorted(layers) == sorted(name.removesuffix("1") for name in names)
+    # Some versions of the converter put a 1 behind names that they find taken.
+    assert sorted(layers) == sorted(name[: len(OUTPUTS[0])] for name in names)
     return content
 
 
