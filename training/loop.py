@@ -167,7 +167,9 @@ def train(
     for stage in plan:
         stage_config(config, stage)
     if settings.start is not None and isinstance(config, ResidualConfig):
-        raise UsageError("--start-from takes vision transformers; a residual network starts from scratch.")
+        raise UsageError(
+            "--start-from takes vision transformers; a residual network starts from scratch."
+        )
     seed = settings.seed
     training, validation = split_validation(data, recipe.validation_images, seed)
     steps = len(training) // recipe.batch_size

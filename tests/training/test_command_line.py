@@ -312,7 +312,10 @@ def test_a_diverging_run_ends_with_4(
         (["--set", "stages=10@32"], "The stages 10@32 have 10 epochs, not 30"),
         (["--set", "stages=10@37,20@72"], "37"),
         (["--preset", "resnet9", "--set", "stages=30@32"], "residual network has one image size"),
-        (["--preset", "resnet9", "--start-from", "vit-tiny-cifar10"], "network starts from scratch"),
+        (
+            ["--preset", "resnet9", "--start-from", "vit-tiny-cifar10"],
+            "network starts from scratch",
+        ),
         (["--freeze", "encoder"], "give --start-from, too"),
         (["--freeze", "head"], "'--freeze'"),
         (["--learning-rate", "nan"], "learning_rate must be finite and greater than 0"),
