@@ -21,18 +21,19 @@ import numpy as np
 
 from vitsd_export.errors import InputError
 
-FILE_IDENTIFIER = b"TFL3"
+METADATA_NAME = b"TFLITE_METADATA"
+_FILE_IDENTIFIER = b"TFL3"
 _MINIMUM_RUNTIME = b"min_runtime_version"
 # The size of its buffer in files of TensorFlow's converter.
 _MINIMUM_RUNTIME_BYTES = 16
 # The codes that the one-byte field holds; this one stands for "see the other field".
-_LAST_SHORT_CODE = 127
+LAST_SHORT_CODE = 127
 _ALIGNMENT = 16
 # Offsets in a flatbuffer have 31 bits.
 _LARGEST_FILE = 2**31 - 1
 
-# The runtime that brought a version of an operator, for the operators and versions that a quantizer
-# introduces. Those that the converter wrote it has counted itself.
+# The runtime that brought a version of an operator: of those that quantizers introduce, and those of
+# `full-int8` files. What TensorFlow's converter wrote it has counted itself.
 _RUNTIMES = {
     "ADD": {1: "1.5.0", 2: "1.14.0"},
     "BATCH_MATMUL": {1: "2.3.0", 2: "2.3.0"},
@@ -93,9 +94,6 @@ def conform(content: bytes, metadata: bytes | None = None) -> bytes:
     return pack(model)
 
 
-METADATA_NAME = b"TFLITE_METADATA"
-
-
 def pack(model: Any) -> bytes:
     """Returns the file of a `ModelT`, its constants 16-byte aligned.
 
@@ -119,7 +117,7 @@ def pack(model: Any) -> bytes:
             "Use a scheme with fewer bits, or ONNX."
         )
     builder = AlignedBuilder(size + 4096)
-    builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
+    builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
     return bytes(builder.Output())
 
 
@@ -149,7 +147,7 @@ def _set_operator_codes(model: Any, schema: Any) -> None:
     model.operatorCodes = []
     for number, custom, version in new:
         entry = schema.OperatorCodeT()
-        entry.builtinCode, entry.deprecatedBuiltinCode = number, min(number, _LAST_SHORT_CODE)
+        entry.builtinCode, entry.deprecatedBuiltinCode = number, min(number, LAST_SHORT_CODE)
         entry.customCode, entry.version = custom, version
         model.operatorCodes.append(entry)
 

@@ -72,10 +72,10 @@ def write_snippet(language: Language, artifact: Path) -> str:
 
     Args:
         language: The app's language.
-        artifact: ONNX or LiteRT file with its manifest inside.
+        artifact: An artifact with its manifest inside.
 
     Raises:
-        InputError: If the artifact cannot be used, is a SavedModel, or carries no manifest.
+        InputError: If the artifact cannot be used, or carries no manifest.
         UsageError: If there is no code for this language and format.
     """
     from vitsd_export.artifact.damage import unusable

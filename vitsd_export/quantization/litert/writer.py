@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-_FILE_IDENTIFIER = b"TFL3"
+from vitsd_export.exporters.litert_conformity import LAST_SHORT_CODE, pack
+
 _SCHEMA_VERSION = 3
 _SIGNATURE = b"serving_default"
-# The opcodes that the old one-byte field holds end here; what is above is written beside it.
-_LAST_SHORT_OPCODE = 127
 
 
 class LiteRTWriter:
@@ -116,8 +115,6 @@ class LiteRTWriter:
 
     def content(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> bytes:
         """Returns the file, with a signature `serving_default` that has these names and tensors."""
-        import flatbuffers
-
         schema = self._schema
         graph = schema.SubGraphT()
         graph.name = b"main"
@@ -132,9 +129,7 @@ class LiteRTWriter:
         model.description = b"vitsd-export"
         model.subgraphs, model.buffers, model.signatureDefs = [graph], self._buffers, [signature]
         model.operatorCodes = [self._operator_code(*key) for key in self._codes]
-        builder = flatbuffers.Builder(sum(len(b.data) for b in self._buffers if b.data is not None))
-        builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
-        return bytes(builder.Output())
+        return pack(model)
 
     def _entry(self, name: str, index: int) -> Any:
         entry = self._schema.TensorMapT()
@@ -145,6 +140,6 @@ class LiteRTWriter:
     def _operator_code(self, code: int, version: int) -> Any:
         operator_code = self._schema.OperatorCodeT()
         operator_code.builtinCode = code
-        operator_code.deprecatedBuiltinCode = min(code, _LAST_SHORT_OPCODE)
+        operator_code.deprecatedBuiltinCode = min(code, LAST_SHORT_CODE)
         operator_code.version = version
         return operator_code
